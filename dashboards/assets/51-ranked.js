@@ -1,0 +1,134 @@
+/* The ranked anomalies: row transactions by id, re-sorted at most once a second, order held while somebody is looking. */
+"use strict";
+
+perpwatch.ranked = (() => {
+  const { id, text, show } = perpwatch.dom;
+  const { utc, span, score } = perpwatch.format;
+  const RANGES_MS = { "10m": 600_000, "1h": 3_600_000, run: Infinity };
+
+  let api = null;
+  let shown = new Map(); // id → row data as the grid holds it
+  let order = []; // ids as ranked on the screen
+  let chosenShown = null;
+  const hold = { over: false, focused: false };
+
+  /** Rows that pass the filters, best first. */
+  const wanted = (state, view, now) =>
+    [...state.rows.values()]
+      .filter((row) => (!view.family || row.family === view.family) && row.last_ms >= now - RANGES_MS[view.range])
+      .sort(perpwatch.model.before);
+
+  const cells = (row, rank, now) => ({
+    id: row.id,
+    rank,
+    symbol: row.symbol,
+    family: row.family,
+    far_text: row.far_text,
+    score_text: score(row.score),
+    driver: row.driver,
+    time: utc(row.end_ms),
+    window: row.window_ms < 1000 ? `${row.window_ms} ms` : `${row.window_ms / 1000} s`,
+    rarity_text: row.rarity_text,
+    age: span(Math.max(0, now - row.last_ms)).replace(/\.\d s$/, " s"),
+  });
+  const same = (a, b) => Object.keys(a).every((key) => a[key] === b[key]);
+
+  /** Put rows into the grid. While held, values change in place; places, arrivals and departures wait. */
+  const draw = (state, view, now) => {
+    const rows = wanted(state, view, now);
+    const held = api && order.length > 0 && (hold.over || hold.focused);
+    let waiting = 0;
+    if (held) {
+      const present = new Set(order);
+      waiting = rows.filter((row) => !present.has(row.id)).length;
+    } else {
+      order = rows.map((row) => row.id);
+    }
+    if (api) transact(state, now);
+    show(id("ranked-held"), Boolean(held));
+    if (held) text(id("ranked-held"), waiting ? `order held, ${waiting} new waiting` : "order held");
+    text(id("ranked-count"), `${rows.length} ${rows.length === 1 ? "event" : "events"}`);
+    show(id("ranked-empty"), rows.length === 0);
+    return rows;
+  };
+
+  const transact = (state, now) => {
+    const next = new Map();
+    const add = [];
+    const update = [];
+    order.forEach((key, place) => {
+      const row = state.rows.get(key);
+      const old = shown.get(key);
+      if (!row && !old) return;
+      const data = row ? cells(row, place + 1, now) : { ...old, rank: place + 1 };
+      next.set(key, data);
+      if (!old) add.push(data);
+      else if (!same(data, old)) update.push(data);
+    });
+    const remove = [...shown.values()].filter((data) => !next.has(data.id));
+    shown = next;
+    if (add.length || update.length || remove.length) api.applyTransaction({ add, update, remove });
+  };
+
+  /** Mark the chosen row in the grid. */
+  const mark = (key) => {
+    if (!api) return;
+    const node = key ? api.getRowNode(key) : null;
+    if (!node) api.deselectAll();
+    else if (!node.isSelected()) node.setSelected(true, true);
+    if (node && key !== chosenShown && !hold.over) api.ensureNodeVisible(node);
+    chosenShown = key;
+  };
+
+  /** The id `step` places from `key` on the screen; the first one if `key` is not there. */
+  const neighbour = (key, step) => {
+    const place = order.indexOf(key);
+    return place < 0 ? order[0] : order[Math.min(order.length - 1, Math.max(0, place + step))];
+  };
+
+  const fit = () => {
+    if (!api) return;
+    const width = id("ranked").clientWidth;
+    api.setColumnsVisible(["rarity_text", "window"], width > 700);
+    api.setColumnsVisible(["time", "score_text"], width > 560);
+    api.setColumnsVisible(["age", "rank"], width > 440);
+  };
+
+  const watchHold = (element) => {
+    element.addEventListener("pointerenter", (event) => {
+      if (event.pointerType === "mouse") hold.over = true;
+    });
+    element.addEventListener("pointerleave", () => {
+      hold.over = false;
+    });
+  };
+
+  /** Take over the grid once Dash has made it. `choose(id)` is called when a person picks a row. */
+  const attach = async (choose) => {
+    const grid = await dash_ag_grid.getApiAsync("ranked");
+    const box = document.querySelector("#ranked .ag-body-viewport") ?? id("ranked");
+    watchHold(box);
+    watchHold(id("why-panel"));
+    box.addEventListener("focusin", (event) => {
+      hold.focused = event.target.matches(":focus-visible");
+    });
+    box.addEventListener("focusout", () => {
+      hold.focused = false;
+    });
+    grid.addEventListener("rowClicked", (event) => choose(event.data.id));
+    grid.addEventListener("cellFocused", (event) => {
+      const node = event.rowIndex === null ? null : grid.getDisplayedRowAtIndex(event.rowIndex);
+      if (node && hold.focused) choose(node.data.id);
+    });
+    new ResizeObserver(fit).observe(id("ranked"));
+    api = grid;
+    fit();
+  };
+
+  const release = () => {
+    hold.focused = false;
+    if (id("ranked").contains(document.activeElement)) document.activeElement.blur();
+  };
+
+  return { attach, draw, mark, neighbour, release, order: () => order };
+})();

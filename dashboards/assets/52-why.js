@@ -1,0 +1,95 @@
+/* Why the chosen event is unusual: a waterfall of contributions that ends at the score. */
+"use strict";
+
+perpwatch.why = (() => {
+  const { id, text, show, make } = perpwatch.dom;
+  const { utc, score, signed } = perpwatch.format;
+  let drawn = "";
+
+  /** The steps of the waterfall: the strongest contributions, then the rest as one, each from where the last one ended. */
+  const steps = (row) => {
+    const parts = row.contributions.map((part) => ({ ...part }));
+    if (row.rest.count) {
+      parts.push({ label: `${row.rest.count} more`, value: "", expected: "", side: null, contribution: row.rest.sum });
+    }
+    let at = 0;
+    return parts.map((part) => {
+      const from = at;
+      at += part.contribution;
+      return { ...part, from, to: at };
+    });
+  };
+
+  const bar = (step, low, high) => {
+    const cell = make("td", "bars");
+    const track = make("div", "track");
+    const fill = make("div", `fill ${step.contribution < 0 ? "down" : "up"}`);
+    const width = high - low || 1;
+    fill.style.left = `${((Math.min(step.from, step.to) - low) / width) * 100}%`;
+    fill.style.width = `${(Math.abs(step.contribution) / width) * 100}%`;
+    track.append(fill);
+    cell.append(track);
+    return cell;
+  };
+
+  const line = (step, low, high) => {
+    const row = make("tr");
+    const name = make("th", "part", step.label);
+    name.scope = "row";
+    const value = make("td", "figure now", step.value);
+    if (step.side) value.append(make("span", `side ${step.side}`, step.side === "above" ? "▲ above" : "▼ below"));
+    row.append(name, value, make("td", "figure expected", step.expected), bar(step, low, high));
+    const adds = make("td", "figure adds", signed(step.contribution));
+    adds.dataset.contribution = String(step.contribution);
+    row.append(adds);
+    return row;
+  };
+
+  const rails = (state, symbol, reason) => {
+    if (reason !== null) return `unknown: ${reason}`;
+    const found = state.verdicts.filter((verdict) => verdict.symbol === symbol);
+    if (!state.tiles.some((tile) => tile.rules)) return "unknown: no verdict yet";
+    if (!found.length) return "all rules ok";
+    return found.map((verdict) => `${verdict.state.toUpperCase()} ${verdict.rule}: ${verdict.text}`).join("; ");
+  };
+
+  const accounts = (row) => {
+    const list = id("why-accounts");
+    list.replaceChildren(
+      ...row.accounts.map((entry) => {
+        const item = make("li");
+        item.append(make("span", "account", entry.account), make("span", "quiet", entry.text));
+        return item;
+      }),
+    );
+    if (!row.accounts.length) list.append(make("li", "quiet", "none named: the source does not tell accounts, or no single one stands out"));
+  };
+
+  /** Show `row`, or say that nothing is chosen. `reason`: why guardrail verdicts are in doubt, or null. */
+  const draw = (state, row, reason) => {
+    show(id("why-body"), Boolean(row));
+    show(id("why-empty"), !row);
+    text(id("why-title"), row ? `${row.symbol} · ${row.family}` : "");
+    if (!row) {
+      drawn = "";
+      return;
+    }
+    text(id("why-rails"), rails(state, row.symbol, reason));
+    // The rest changes only with the event's strongest line: leave the table alone otherwise, somebody may be reading it.
+    const key = `${row.id} ${row.end_ms} ${row.window_ms} ${row.score} ${row.windows}`;
+    if (key === drawn) return;
+    drawn = key;
+    text(id("why-sentence"), row.driver ? `${row.driver[0].toUpperCase()}${row.driver.slice(1)}.` : "No contribution given.");
+    const seen = row.windows > 1 ? `, seen in ${row.windows} windows from ${utc(row.first_ms)} to ${utc(row.last_ms)}` : "";
+    text(id("why-odds"), `${row.window_ms / 1000} s window to ${utc(row.end_ms)} UTC${seen}. Chance in quiet times ${row.far_text}: ${row.once_in}.`);
+    const all = steps(row);
+    const ends = all.flatMap((step) => [step.from, step.to]);
+    const low = Math.min(0, ...ends);
+    const high = Math.max(row.score, ...ends);
+    id("why-parts").replaceChildren(...all.map((step) => line(step, low, high)));
+    text(id("why-score"), score(row.score));
+    accounts(row);
+  };
+
+  return { draw };
+})();

@@ -1,0 +1,150 @@
+"""Figures and names as a tired person reads them: units, ranges, rates, and text that cannot harm the screen.
+
+Everything that comes from a venue (symbols, accounts, rule texts) passes `clean`; the client then writes it with
+`textContent` only.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+import zlib
+from typing import Final
+
+from monitor.metrics.catalogue import CATALOGUE
+
+TEXT_LIMIT: Final = 120
+"""Longest text shown, in characters. Longer ones end in an ellipsis."""
+
+SYMBOL_PATTERN: Final = re.compile(r"[A-Za-z0-9._:/-]{1,32}")
+"""The names a venue may give its symbols; anything else is shown in a defused form."""
+
+_UNITS: Final = {metric.name: metric.unit for metric in CATALOGUE}
+
+_LABELS: Final = {
+    "cancels_near": "cancels near the touch",
+    "cancels_buy": "bid-side cancels",
+    "cancels_sell": "ask-side cancels",
+    "fleeting_cancels": "cancels within 100 ms",
+    "top_cancel_share": "largest account's share of cancels",
+    "top_position_share": "largest account's share of open interest",
+    "lifetime_p50_ms": "median quote lifetime",
+    "depth_bid_5_usd": "bid depth, five levels",
+    "depth_ask_5_usd": "ask depth, five levels",
+    "depth_bid_10bps_usd": "bid depth within 10 bps",
+    "depth_ask_10bps_usd": "ask depth within 10 bps",
+    "levels_10bps": "levels within 10 bps",
+    "slippage_buy_bps": "cost of buying the usual depth",
+    "slippage_sell_bps": "cost of selling the usual depth",
+    "slippage_2x_bps": "cost of twice the usual depth",
+    "ofi_lots": "order-flow imbalance",
+    "leverage_p50": "median leverage",
+    "leverage_p90": "leverage, 90th percentile",
+    "leverage_weighted": "notional-weighted leverage",
+    "leverage_new": "leverage of new positions",
+    "underwater": "accounts under water",
+    "hhi_open_interest": "concentration of open interest",
+    "mark_index_bps": "mark away from index",
+    "mark_last_bps": "mark away from last",
+    "mid_index_bps": "mid away from index",
+    "realised_vol_bps": "realised volatility",
+}
+"""Plain words for the metrics whose name alone does not say them."""
+
+
+def clean(text: object, limit: int = TEXT_LIMIT) -> str:
+    """`text` without control, format (bidirectional, zero-width), surrogate and private characters, at most `limit` long."""
+    kept = "".join(c for c in str(text) if unicodedata.category(c)[0] != "C")
+    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def clean_symbol(name: object) -> str:
+    """A symbol's name to show and to key by. One outside the allow-list is cleaned and marked with a checksum of the raw
+    name, so that two different names never look alike."""
+    raw = str(name)
+    if SYMBOL_PATTERN.fullmatch(raw):
+        return raw
+    checksum = zlib.crc32(raw.encode("utf-8", "surrogatepass"))
+    return f"{clean(raw, 32)}~{checksum:08x}"
+
+
+def label(feature: str) -> str:
+    """A feature in words: `cancels_near` → "cancels near the touch"; unknown ones lose underscores and their unit."""
+    if feature in _LABELS:
+        return _LABELS[feature]
+    unit = _UNITS.get(feature, "")
+    name = feature.removesuffix(f"_{unit}") if unit else feature
+    return clean(name.replace("_", " "))
+
+
+def number(value: float) -> str:
+    """Three significant figures without a trailing zero tail: 0.0312, 14.2, 1,240, 3.4M."""
+    magnitude = abs(value)
+    if not math.isfinite(value):
+        return "–"
+    if magnitude >= 1e9:
+        return f"{value / 1e9:,.3g}B" if magnitude < 1e12 else f"{value:.2e}"
+    if magnitude >= 1e6:
+        return f"{value / 1e6:,.3g}M"
+    if magnitude >= 100:
+        return f"{value:,.0f}"
+    if magnitude >= 1e-3 or magnitude == 0:
+        return f"{value:.3g}"
+    return f"{value:.1e}"
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A value with its unit: "$1.2M", "62%", "14.2 bps", "412". None or not finite: an en dash."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    unit = clean(unit, 16)
+    if unit == "usd":
+        return ("−" if value < 0 else "") + "$" + number(abs(value))
+    if unit == "share":
+        return f"{value * 100:.3g}%"
+    text = number(value).replace("-", "−")
+    if unit in ("", "count", "ratio", "index"):
+        return text
+    return f"{text}×" if unit == "x" else f"{text} {unit}"
+
+
+def expected(low: float | None, high: float | None, unit: str) -> str:
+    """An expected range: "3 to 19", "under 19", "over 3", or an en dash when neither bound is known."""
+    known = [bound is not None and math.isfinite(bound) for bound in (low, high)]
+    if all(known):
+        return f"{quantity(low, unit)} to {quantity(high, unit)}"
+    if known[1]:
+        return f"under {quantity(high, unit)}"
+    return f"over {quantity(low, unit)}" if known[0] else "–"
+
+
+def driver(contribution: dict[str, object]) -> str:
+    """One contribution as a clause: "cancels near the touch 412, expected 3 to 19". Keys as in `models.anomaly`."""
+    unit = str(contribution.get("unit") or "")
+    text = f"{label(str(contribution.get('feature')))} {quantity(as_float(contribution.get('value')), unit)}"
+    usual = expected(as_float(contribution.get("expected_low")), as_float(contribution.get("expected_high")), unit)
+    return text if usual == "–" else f"{text}, expected {usual}"
+
+
+def as_float(value: object) -> float | None:
+    """`value` as a finite float, or None for anything else (missing, text, NaN, infinite)."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def rate(false_alarm_rate: float) -> str:
+    """A false-alarm rate: "3.1e-06"."""
+    return f"{false_alarm_rate:.1e}"
+
+
+def once_in(false_alarm_rate: float) -> str:
+    """A false-alarm rate as people say it: "about 1 window in 320,000"."""
+    if false_alarm_rate <= 0:
+        return "rarer than the model can tell"
+    windows = 1 / false_alarm_rate
+    if windows >= 1e9:
+        return f"less than 1 window in {number(10.0 ** math.floor(math.log10(windows)))}"
+    digits = max(0, math.floor(math.log10(windows)) - 1)
+    return f"about 1 window in {round(windows, -digits):,.0f}"

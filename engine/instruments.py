@@ -1,0 +1,152 @@
+"""What is traded: tick, lot and margin of an instrument, and the rule packs that hold them (`packs/*.toml`).
+
+    >>> pack = load_pack("core")
+    >>> btc = pack.instrument("BTC-PERP")
+    >>> btc.tick, btc.notional_micro
+    (5.0, 5000)
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from importlib import resources
+from typing import Final
+
+import msgspec
+
+from engine.contract import MICRO
+
+SYMBOL_PATTERN: Final = r"[A-Za-z0-9._:/-]{1,32}"
+"""Every symbol matches this in full: symbols end up in Redis keys, file names and HTML."""
+
+_SYMBOL = re.compile(SYMBOL_PATTERN)
+
+
+class PackError(ValueError):
+    """A rule pack that cannot be used; the message names the pack and the key."""
+
+
+class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One instrument. Sizes are decimal strings, so that no binary fraction stands between a file and the engine.
+
+    Attributes:
+        symbol: matches `SYMBOL_PATTERN`.
+        tick_size: quote units of one tick, for example "0.5".
+        lot_size: base units of one lot, for example "0.001".
+        quote: currency of prices, wallets and notionals.
+        max_leverage: highest leverage the venue grants, 1 for an instrument without margin.
+        initial_rate_ppm: initial margin of the lowest tier, parts per million of notional.
+        maintenance_rate_ppm: maintenance margin of the lowest tier, parts per million of notional.
+        funding_interval_s: seconds between two funding settlements, 0 for an instrument without funding.
+
+    Raises:
+        ValueError: a malformed symbol or size, or a tick times lot that is no whole number of micro-units of the quote.
+    """
+
+    symbol: str
+    tick_size: str
+    lot_size: str
+    quote: str = "USD"
+    max_leverage: int = 1
+    initial_rate_ppm: int = MICRO
+    maintenance_rate_ppm: int = MICRO
+    funding_interval_s: int = 0
+
+    def __post_init__(self) -> None:
+        if not _SYMBOL.fullmatch(self.symbol):
+            raise ValueError(f"symbol {self.symbol!r} does not match {SYMBOL_PATTERN}")
+        tick, lot = (_positive(self.symbol, key, getattr(self, key)) for key in ("tick_size", "lot_size"))
+        notional = tick * lot * MICRO
+        if notional != int(notional) or not 1 <= notional < 2**31:
+            raise ValueError(
+                f"{self.symbol}: one lot at one tick is {notional} micro-{self.quote};"
+                " it must be a whole number from 1 to 2**31 - 1"
+            )
+        if self.max_leverage < 1:
+            raise ValueError(f"{self.symbol}: max_leverage is {self.max_leverage}, it must be at least 1")
+        if not 0 < self.maintenance_rate_ppm <= self.initial_rate_ppm <= MICRO:
+            raise ValueError(f"{self.symbol}: margin rates must satisfy 0 < maintenance <= initial <= {MICRO} ppm")
+        if self.funding_interval_s < 0:
+            raise ValueError(f"{self.symbol}: funding_interval_s is {self.funding_interval_s}, it must not be negative")
+
+    @property
+    def tick(self) -> float:
+        """Quote units of one tick."""
+        return float(self.tick_size)
+
+    @property
+    def lot(self) -> float:
+        """Base units of one lot."""
+        return float(self.lot_size)
+
+    @property
+    def notional_micro(self) -> int:
+        """Micro-units of the quote that one lot is worth at a price of one tick."""
+        return int(Decimal(self.tick_size) * Decimal(self.lot_size) * MICRO)
+
+
+class FundingRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the funding rate follows the premium (RISK-SPEC section 4, Binance). Rates in micro-basis-points.
+
+    Attributes:
+        interest_micro_bps: interest part I of one 8-hour interval.
+        clamp_micro_bps: I - premium is clamped to plus or minus this.
+        impact_margin_usd: the impact notional is this over the initial margin rate at the highest leverage.
+        basis_samples: one-second samples of mid - index in the mark's moving average.
+    """
+
+    interest_micro_bps: int
+    clamp_micro_bps: int
+    impact_margin_usd: int
+    basis_samples: int
+
+
+class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One rule pack: its instruments and how their prices are made."""
+
+    name: str
+    version: int
+    funding: FundingRules
+    instruments: tuple[Instrument, ...]
+
+    def __post_init__(self) -> None:
+        symbols = [instrument.symbol for instrument in self.instruments]
+        if len(set(symbols)) != len(symbols):
+            raise ValueError("two instruments share a symbol")
+        if not 1 <= self.funding.basis_samples <= 60:
+            raise ValueError(f"funding.basis_samples is {self.funding.basis_samples}, it must be from 1 to 60")
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The instrument called `symbol`; KeyError if the pack has none."""
+        for instrument in self.instruments:
+            if instrument.symbol == symbol:
+                return instrument
+        raise KeyError(symbol)
+
+
+@lru_cache
+def load_pack(name: str) -> Pack:
+    """The pack `packs/<name>.toml`.
+
+    Raises:
+        PackError: there is no such pack, or a key in it is missing, unknown or out of range.
+    """
+    file = resources.files("engine") / "packs" / f"{name}.toml"
+    if not re.fullmatch(r"[a-z0-9-]+", name) or not file.is_file():
+        raise PackError(f"there is no rule pack {name!r}")
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=Pack)
+    except msgspec.DecodeError as error:
+        raise PackError(f"rule pack {name}: {error}") from error
+
+
+def _positive(symbol: str, key: str, text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{symbol}: {key} {text!r} is not a decimal number") from None
+    if not value.is_finite() or value <= 0:
+        raise ValueError(f"{symbol}: {key} {text!r} must be a positive number")
+    return value

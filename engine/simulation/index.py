@@ -1,0 +1,71 @@
+"""Index paths: correlated random walks with volatility regimes, jumps, and a pull back home over hours."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from engine.simulation.config import TICKS_PER_SECOND
+from engine.simulation.generator import between, normal, uniform
+
+_DT: Final = 1.0 / TICKS_PER_SECOND
+_COMMON: Final = 0.7
+"""Correlation of a symbol's innovations with the common factor; between two symbols it is the square, about one half."""
+
+_LIVELY: Final = 2.0
+"""Volatility of the lively regime relative to the calm one."""
+
+_TO_LIVELY: Final = _DT / 240.0
+_TO_CALM: Final = _DT / 60.0
+_JUMP: Final = _DT / 900.0
+_COMMON_JUMP: Final = _DT / 1200.0
+_HOMING: Final = _DT / (12 * 3600.0)
+_MOOD_DECAY: Final = math.exp(-_DT / 300.0)
+_MOOD_STEP: Final = 0.25 * math.sqrt(1.0 - _MOOD_DECAY**2)
+_BASIS_DECAY: Final = math.exp(-_DT / 180.0)
+_BASIS_STEP: Final = 1.0e-4 * math.sqrt(1.0 - _BASIS_DECAY**2)
+_BASIS_LIMIT: Final = 20e-4
+
+
+@njit(cache=True, nogil=True)
+def advance_index(g: np.ndarray, head: np.void, markets: np.ndarray) -> None:
+    """Moves every market by one tick: its index (`fair`, ticks), what contracts trade above it (`basis`), its mood.
+
+    `mood` is the log of the market's activity and volatility relative to their means, an Ornstein-Uhlenbeck process with
+    a standard deviation of 0.25 and a memory of five minutes. `jump` is the tick's jump in standard deviations of a second.
+    """
+    if uniform(g) < (_TO_CALM if head["lively"] else _TO_LIVELY):
+        head["lively"] = 1 - head["lively"]
+    lively = _LIVELY if head["lively"] else 1.0
+    common = normal(g)
+    shared_jump = 0.0
+    if uniform(g) < _COMMON_JUMP:
+        shared_jump = _signed(g, 5.0, 11.0)
+    for k in range(len(markets)):
+        market = markets[k]
+        market["mood"] = _MOOD_DECAY * market["mood"] + _MOOD_STEP * normal(g)
+        jump = shared_jump
+        if uniform(g) < _JUMP:
+            jump += _signed(g, 4.0, 12.0)
+        scale = market["vol"] * lively * math.exp(0.8 * market["mood"])
+        step = _COMMON * common + math.sqrt(1.0 - _COMMON**2) * normal(g)
+        market["log_move"] += market["vol"] * jump + scale * math.sqrt(_DT) * step - _HOMING * market["log_move"]
+        market["jump"] = jump
+        market["basis"] = min(_BASIS_LIMIT, max(-_BASIS_LIMIT, _BASIS_DECAY * market["basis"] + _BASIS_STEP * normal(g)))
+        market["fair_before"] = market["fair"]
+        market["fair"] = market["home"] * math.exp(market["log_move"])
+
+
+@njit(cache=True, nogil=True)
+def activity(head: np.void, market: np.void) -> float:
+    """Order flow of the moment relative to its mean level."""
+    return math.exp(market["mood"]) * (1.35 if head["lively"] else 0.92)
+
+
+@njit(cache=True, nogil=True)
+def _signed(g: np.ndarray, low: float, high: float) -> float:
+    size = between(g, low, high)
+    return size if uniform(g) < 0.5 else -size

@@ -1,0 +1,29 @@
+"""Prices that part: mark, index, last and mid away from their usual distance, or a reference that has gone stale."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.detectors.family import Family
+from models.features import Feature, How, Input, Side, Transform
+
+BASIS_FLOOR_BPS: Final = 2.0
+"""A basis that moves by less than a few basis points is no event, however still it usually is."""
+AGE_OFFSET_MS: Final = 1000.0
+"""Ages under the usual second between updates are all alike."""
+
+
+def _basis(metric: str) -> Feature:
+    return Feature(metric, Transform.LINEAR, (Input(metric, How.MEAN),), "bps", Side.BOTH, prior=BASIS_FLOOR_BPS, floor=BASIS_FLOOR_BPS)
+
+
+def _age(metric: str) -> Feature:
+    return Feature(metric, Transform.LOG, (Input(metric, How.LAST),), "ms", Side.HIGH, AGE_OFFSET_MS, prior=0.3, floor=0.3)
+
+
+PRICES: Final = Family(
+    name="prices",
+    features=(_basis("mark_index_bps"), _basis("mark_last_bps"), _basis("mid_index_bps"), _age("index_age_ms"), _age("mark_age_ms")),
+    context=(),
+    half_life_s=3600,
+)

@@ -1,0 +1,191 @@
+"""From raw values to standardised residuals: transform, season, level and scale of each feature of each entity.
+
+`z = (T(x) - level - w.phi(t)) / exp(log_scale + v.phi(t))`. The seasonal coefficients come from recursive least squares on a
+constant and a few Fourier terms, with one matrix P for all entities, because they share the regressors; level and log scale
+are exponentially weighted means of what the season leaves. The regressions see the value itself, not what the level leaves: a
+level of 150 windows swallows half of a season of a thousand, and its coefficients would never arrive. All updates clip z at 3,
+so that no single value can carry the front end away.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numba as nb
+import numpy as np
+
+from models.state import HARMONICS, Floats, Ints
+
+NONE, LOG, COUNT, SHARE = range(4)  # transforms
+TRANSFORM_NAMES: Final = ("none", "log", "sqrt", "arcsine")
+_ANSCOMBE: Final = 3.0 / 8.0
+LARGEST: Final = 1e100  # squares of this still fit a float: infinities and 1e300 are cut here
+
+LEVEL_GAIN: Final = 1.0 - 0.5 ** (1.0 / 150.0)  # half-life 150 windows
+SCALE_GAIN: Final = 1.0 - 0.5 ** (1.0 / 150.0)
+CLIP: Final = 3.0
+# E[min(z², 9)] of a Gaussian: the clipped square of a well-scaled value is this on average.
+CLIPPED_SQUARE: Final = 0.9946
+STEP_GAIN: Final = 0.05
+# A scale below this part of a feature's typical change is the collapse of discrete and zero-inflated features.
+STEP_FLOOR: Final = 0.25
+# A scale this many steps wide was learnt from garbage (a first value of 1e300, say): start again.
+STEP_CEILING: Final = 1e4
+UNKNOWN: Final = -300.0  # log scales below this stand for none
+COLD: Final = 8  # values an entity needs before its own scale is trusted where there is no pool
+SEASONS_KEPT: Final = 6.0  # memory of the season, in seasons: shorter would let P wind up
+
+
+@nb.njit(cache=True, inline="always")
+def transformed(x: float, code: int, floor: float) -> float:
+    """T(x): monotone and finite for every float; `floor` is where the logarithm gives way to its tangent."""
+    if code == LOG:
+        y = math.log(x) if x > floor else math.log(floor) + (x - floor) / floor
+    elif code == COUNT:
+        y = 2.0 * math.sqrt(x + _ANSCOMBE) if x > 0.0 else 2.0 * math.sqrt(_ANSCOMBE) + x / math.sqrt(_ANSCOMBE)
+    elif code == SHARE:
+        y = math.asin(math.sqrt(min(max(x, 0.0), 1.0))) + (x - min(max(x, 0.0), 1.0))
+    else:
+        y = x
+    return min(max(y, -LARGEST), LARGEST)
+
+
+def inverse(y: Floats, codes: Ints, floors: Floats) -> Floats:
+    """T⁻¹ by column, for expected ranges: [entities, features] -> the features' own units."""
+    out = np.array(y, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for f, code in enumerate(codes):
+            column = out[:, f]
+            if code == LOG:
+                low = math.log(floors[f])
+                out[:, f] = np.where(column > low, np.exp(np.minimum(column, 700.0)), floors[f] * (1.0 + column - low))
+            elif code == COUNT:
+                low = 2.0 * math.sqrt(_ANSCOMBE)
+                square = np.minimum(np.abs(column), LARGEST) ** 2 / 4.0 - _ANSCOMBE
+                # A count is never negative, and a range that ends below nothing ends at nothing.
+                out[:, f] = np.where(column > low, square, 0.0)
+                out[np.isnan(column), f] = np.nan
+            elif code == SHARE:
+                out[:, f] = np.sin(np.clip(column, 0.0, math.pi / 2.0)) ** 2
+    return out
+
+
+def fourier(t: int, season: int) -> Floats:
+    """phi(t) [K]: 1, cosines and sines of the first harmonics; empty without a season."""
+    if season == 0:
+        return np.zeros(0)
+    angle = 2.0 * math.pi * (t % season) / season * np.arange(1, HARMONICS + 1)
+    return np.concatenate((np.ones(1), np.cos(angle), np.sin(angle)))
+
+
+@nb.njit(cache=True)
+def season_gain(p: Floats, phi: Floats, season: int, gain: Floats) -> None:
+    """One step of recursive least squares with forgetting on the shared P (in place); the gain vector goes to `gain`.
+
+    P starts at 1: with 100 the coefficients diverge before the first season is complete.
+    """
+    k = phi.shape[0]
+    if k == 0:
+        return
+    forget = 1.0 - 1.0 / (SEASONS_KEPT * season)
+    total = forget
+    for i in range(k):
+        value = 0.0
+        for j in range(k):
+            value += p[i, j] * phi[j]
+        gain[i] = value
+        total += value * phi[i]
+    for i in range(k):
+        for j in range(i + 1):
+            value = (p[i, j] - gain[i] * gain[j] / total) / forget
+            p[i, j] = value
+            p[j, i] = value
+    for i in range(k):
+        gain[i] /= total
+
+
+@nb.njit(cache=True)
+def own_scale(log_scale: float, n: int, step: float) -> float:
+    """Scale of an entity's feature from its own history of n values and the floor under it; 0 while nothing is known."""
+    if log_scale < UNKNOWN:
+        return STEP_FLOOR * step
+    # The level and the scale of a short history are uncertain themselves.
+    return max(math.exp(log_scale) * math.sqrt(1.0 + 6.0 / n), STEP_FLOOR * step)
+
+
+@nb.njit(cache=True)
+def learn_value(
+    slot: int, f: int, y: float, z: float, scale: float, q: float, phi: Floats, gain: Floats, held: bool,
+    count: Ints, level: Floats, log_scale: Floats, step: Floats, previous: Floats, w: Floats, v: Floats,
+) -> None:  # fmt: skip
+    """Update level, season, scale and step [C, F] of one feature with the value y, whose residual was z and EWMA before it q.
+
+    `scale` is 0 where none was known. `held` keeps level and season as they are.
+    """
+    n = count[slot, f]
+    terms = phi.shape[0]
+    change = abs(y - previous[slot, f])
+    previous[slot, f] = y
+    size = step[slot, f]
+    count[slot, f] = n + 1
+    if n > 0 and change > 1e-12 * abs(y):
+        if size == 0.0:
+            size = change
+        elif change < 0.05 * size:
+            size *= 0.8
+        else:
+            size *= 1.0 + STEP_GAIN * min(change / size - 1.0, 3.0)
+        step[slot, f] = size
+    garbage = size > 0.0 and n > 4 * COLD and log_scale[slot, f] > math.log(STEP_CEILING * size)
+    if n == 0 or garbage:
+        count[slot, f] = 1
+        level[slot, f] = y
+        log_scale[slot, f] = math.log(size) if garbage else -1000.0
+        for k in range(terms):
+            w[slot, f, k] = 0.0
+            v[slot, f, k] = 0.0
+        if terms > 0:
+            level[slot, f] = 0.0
+            w[slot, f, 0] = y
+        return
+    if scale == 0.0:
+        # Too young for a scale: plain mean and variance, in Welford's way.
+        error = y - level[slot, f]
+        if terms > 0:
+            error -= w[slot, f, 0]
+        level[slot, f] += error / (n + 1)
+        squared = math.exp(2.0 * log_scale[slot, f]) if log_scale[slot, f] > UNKNOWN else 0.0
+        squared += (error * error * n / (n + 1) - squared) / n
+        log_scale[slot, f] = 0.5 * math.log(squared) if squared > 0.0 else -1000.0
+        return
+    young = 1.0 / (n + 1)
+    if held:
+        # A held window is a shift of level as far as anybody knows: only what it adds around the shift belongs to the scale.
+        rest = min(abs(z - q), CLIP)
+        square = 0.8 * rest * rest / CLIPPED_SQUARE - 1.0
+    else:
+        square = min(z * z, CLIP * CLIP * (1.0 + 32.0 * young)) / CLIPPED_SQUARE - 1.0
+        error = min(max(z, -CLIP), CLIP) * scale
+        if terms > 0:
+            seasonal = level[slot, f] + error
+            loose = 0.5 * min(square, CLIP * CLIP) + log_scale[slot, f] - v[slot, f, 0]
+            for k in range(terms):
+                w[slot, f, k] += gain[k] * seasonal
+                v[slot, f, k] += gain[k] * loose
+            # What the constant took is no longer the level's.
+            error -= gain[0] * 0.0
+        level[slot, f] += max(LEVEL_GAIN, young) * error
+    step_gain = max(SCALE_GAIN, young)
+    log_scale[slot, f] += 0.5 * math.log1p(step_gain * square) if step_gain > 0.01 else 0.5 * step_gain * square
+
+
+def carried(y: Floats, old: tuple[Ints, Floats], new: tuple[Ints, Floats]) -> Floats:
+    """Values [N, F] in the old transforms' units carried to the new ones' (columns whose transform stayed are untouched)."""
+    out = np.array(y, np.float64)
+    raw = inverse(y, *old)
+    for f in np.flatnonzero((old[0] != new[0]) | (old[1] != new[1])):
+        for i in range(len(out)):
+            if not np.isnan(raw[i, f]):
+                out[i, f] = transformed(raw[i, f], new[0][f], new[1][f])
+    return out

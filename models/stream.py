@@ -1,0 +1,498 @@
+"""The public detector: a river estimator over one stream, and a batched one over thousands of entities."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from river.base import AnomalyDetector
+
+from models import window
+from models.frontend import TRANSFORM_NAMES, fourier, inverse
+from models.relearn import Rehearsal, convert_features
+from models.state import (
+    CLOCK_T,
+    HARMONICS,
+    Entities,
+    Floats,
+    Ints,
+    Pool,
+    clear_slots,
+    grown,
+    new_entities,
+    new_pool,
+    regrouped,
+    widened,
+)
+
+Id = Hashable
+_SIDES: Final = {"both": window.BOTH, "high": window.HIGH, "low": window.LOW}
+_FEWEST_SLOTS: Final = 16
+# Entities remembered at most: this many, or four times the largest window. The longest unseen make room.
+_MOST_IDLE: Final = 16_384
+_NEVER: Final = int(np.iinfo(np.int64).min)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of E entities (a leading axis of windows in block form) on F features.
+
+    `score` [E] is `m'Ωm + ½ q'Ω_q q` ≥ 0; `rarity` [E] the share of all scores seen that were lower; `false_alarm_rate` [E] the
+    probability that an ordinary row scores as high (1 until it can be stated); `contributions` [E, F] sum to the score;
+    `drift` [E] is True in the window in which an entity's new level is adopted.
+    """
+
+    score: Floats
+    rarity: Floats
+    false_alarm_rate: Floats
+    contributions: Floats
+    drift: NDArray[np.bool_]
+    _low: Floats
+    _high: Floats
+    _codes: Ints
+    _floors: Floats
+
+    @property
+    def expected_low(self) -> Floats:
+        """[E, F] lower end of the central 95% expected of each feature before the row was seen, in its own unit; NaN if unknown."""
+        return self._raw(self._low)
+
+    @property
+    def expected_high(self) -> Floats:
+        """[E, F] upper end of that range."""
+        return self._raw(self._high)
+
+    def _raw(self, y: Floats) -> Floats:
+        flat = y.reshape(-1, y.shape[-1])
+        return inverse(flat, self._codes, self._floors).reshape(y.shape)
+
+
+class StreamDetector(AnomalyDetector):  # type: ignore[misc]
+    """Scores rows by what is unusual for their entity, and says which features made it so.
+
+    A seasonal front end standardises each feature of each entity; the residuals become Gaussian scores by the group's own
+    marginals; the score is a robust Mahalanobis distance of the row plus half that of its EWMA, and each feature's contribution
+    is its exact Shapley value. The transform a feature needs (logarithm, root, arcsine, none) is found online and stated in
+    `transforms`. Time is the integer window index `t`; nothing reads a clock, and the same rows give the same bits.
+
+    Parameters
+    ----------
+    features
+        Names of the features in column order, or None: `score_many` then names the columns `0 … F-1`, and `score_one` takes
+        features as they come, new ones included. Keys that are not named are ignored.
+    season
+        Length of the season in windows (a day, say), or None where none is known.
+    sides
+        Which deviations count: 'both', 'high' or 'low', or a list with one of these for each feature.
+    groups
+        Which entities share marginals and covariance: a mapping or a function from id to group. None: all of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from models import StreamDetector
+    >>> rng = np.random.default_rng(1)
+    >>> detector = StreamDetector(features=["adds", "cancels", "depth"])
+    >>> for t, row in enumerate(rng.normal(size=(500, 3))):
+    ...     detector.learn_one(dict(zip(detector.features, row)))
+    >>> scores = detector.score_many([[0.0, 9.0, 0.0]], t=500)
+    >>> int(scores.contributions[0].argmax()), bool(scores.false_alarm_rate[0] < 1e-3)
+    (1, True)
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Hashable] | None = None,
+        season: int | None = None,
+        sides: str | Sequence[str] = "both",
+        groups: Mapping[Any, Hashable] | Callable[[Any], Hashable] | None = None,
+    ) -> None:
+        if season is not None and (not isinstance(season, int | np.integer) or season < 2):
+            raise ValueError(f"season is {season!r}: give the number of windows (an integer of 2 or more), or None")
+        for side in [sides] if isinstance(sides, str) else sides:
+            if side not in _SIDES:
+                raise ValueError(f"sides holds {side!r}: use 'both', 'high' or 'low', once or for each feature")
+        if features is not None and len(set(features)) != len(features):
+            raise ValueError("features holds a name twice: name each column once")
+        self.features = features
+        self.season = season
+        self.sides = sides
+        self.groups = groups
+        self._names: list[Hashable] = []
+        self._entities: Entities | None = None
+        self._pool: Pool | None = None
+        self._work: window.Scratch | None = None
+        self._rehearsal: Rehearsal | None = None
+        self._codes: Ints = np.zeros(0, np.int64)
+        self._floors: Floats = np.ones(0)
+        self._sides: Ints = np.zeros(0, np.int64)
+        self._slots: dict[Id, int] = {}
+        self._free: list[int] = []
+        self._labels: dict[Hashable, int] = {}
+        self._known: tuple[Any, Ints] | None = None
+        if features is not None:
+            self._start(list(features))
+
+    # -- batched ------------------------------------------------------------------------------------------------------------
+
+    def score_many(self, X: ArrayLike, t: int, ids: Sequence[Id] | NDArray[Any] | None = None) -> Scores:
+        """Score rows X [E, F] of window t for entities `ids` (default `0 … E-1`) without changing anything.
+
+        NaN is missing and contributes 0. Raises ValueError for a wrong shape, a repeated id or a t before the last one learnt.
+        """
+        x, moment = self._checked(X, t, ids)
+        if self._pool is None:
+            return self._scores(window.new_outputs(len(x), x.shape[1]), np.zeros(x.shape[1], np.int64), np.ones(x.shape[1]))
+        slots, groups = self._look_up(len(x), ids)
+        out = window.new_outputs(*x.shape)
+        self._process(x, moment, slots, groups, out, score=True, learn=False)
+        return self._scores(out, self._codes, self._floors)
+
+    def learn_many(self, X: ArrayLike, t: int, ids: Sequence[Id] | NDArray[Any] | None = None) -> None:
+        """Learn rows X [E, F] of window t: one call for each window. Raises ValueError as `score_many` does, and for a window learnt twice."""
+        x, moment = self._checked(X, t, ids)
+        self._learn(x, moment, ids, window.new_outputs(0, x.shape[1]), score=False)
+
+    def score_learn_many(self, X: ArrayLike, t: int, ids: Sequence[Id] | NDArray[Any] | None = None) -> Scores:
+        """`score_many` and then `learn_many` in one pass, with the same bits."""
+        x, moment = self._checked(X, t, ids)
+        out = window.new_outputs(*x.shape)
+        codes, floors = self._learn(x, moment, ids, out, score=True)
+        return self._scores(out, codes, floors)
+
+    def score_learn_block(self, X: ArrayLike, t: ArrayLike, ids: Sequence[Id] | NDArray[Any] | None = None) -> Scores:
+        """Windows X [W, E, F] at indexes t [W] in turn: the same bits as `score_learn_many` window by window.
+
+        Arrays of the result have a leading axis of windows. Expected ranges are in the transform last decided.
+        """
+        x = np.ascontiguousarray(X, np.float64)
+        times = np.asarray(t)
+        if x.ndim != 3 or times.shape != x.shape[:1]:
+            raise ValueError(f"a block has shape {x.shape} and t {times.shape}: give X as [windows, entities, features] and t as [windows]")
+        if len(x) == 0:
+            raise ValueError("the block holds no window: give at least one")
+        if np.any(np.diff(times) <= 0):
+            raise ValueError("t goes back or repeats within the block: sort the windows and give each once")
+        out = window.new_outputs(x.shape[1], x.shape[2], len(x))
+        done = 0
+        # Until the transforms are decided, windows go one by one: a decision may fall behind any of them.
+        while done < len(x) and (self._pool is None or self._rehearsal is not None):
+            one = window.Outputs(*(array[done] for array in out))
+            row, moment = self._checked(x[done], times[done], ids)
+            codes, floors = self._learn(row, moment, ids, one, score=True)
+            if self._rehearsal is None or not np.array_equal(codes, self._codes) or not np.array_equal(floors, self._floors):
+                self._recode(out, done + 1, codes, floors)
+            done += 1
+        if done < len(x):
+            row, _ = self._checked(x[done], times[done], ids)
+            slots, groups = self._admit(len(row), int(times[done]), ids)
+            phi = np.stack([fourier(int(moment), self.season or 0) for moment in times[done:]])
+            rest = window.Outputs(*(array[done:] for array in out))
+            assert self._entities is not None and self._pool is not None
+            window.process_block(
+                x[done:], times[done:].astype(np.int64), slots, groups, self._codes, self._floors, self._sides, self.season or 0,
+                phi, self._entities, self._pool, self._scratch(), rest,
+            )  # fmt: skip
+        return self._scores(out, self._codes, self._floors)
+
+    # -- one row at a time: river's interface ----------------------------------------------------------------------------------
+
+    def score_one(self, x: dict[Hashable, Any]) -> float:
+        """Score of a row given by name. Unnamed or missing features and None count as missing. Changes nothing."""
+        return float(self._score_row(x).score[0])
+
+    def learn_one(self, x: dict[Hashable, Any]) -> None:
+        """Learn a row given by name; its window index is the one after the last learnt."""
+        self._add_features(x)
+        if self._names:
+            self.learn_many(self._row(x), self._next(), None)
+
+    def explain_one(self, x: dict[Hashable, Any]) -> dict[str, Any]:
+        """Everything about a row: score, rarity, false_alarm_rate, drift, and `contributions`, largest first.
+
+        Each contribution holds feature, value, expected_low, expected_high (the feature's own unit) and contribution; they sum to the score.
+        """
+        scores = self._score_row(x)
+        low, high = scores.expected_low[0], scores.expected_high[0]
+        parts = [
+            {
+                "feature": name,
+                "value": x.get(name),
+                "expected_low": float(low[f]),
+                "expected_high": float(high[f]),
+                "contribution": float(scores.contributions[0, f]),
+            }
+            for f, name in enumerate(self._names)
+        ]
+        parts.sort(key=lambda part: -part["contribution"])
+        return {
+            "score": float(scores.score[0]),
+            "rarity": float(scores.rarity[0]),
+            "false_alarm_rate": float(scores.false_alarm_rate[0]),
+            "drift": bool(scores.drift[0]),
+            "contributions": parts,
+        }
+
+    # -- what it has found out -------------------------------------------------------------------------------------------------
+
+    @property
+    def transforms(self) -> dict[Hashable, str]:
+        """The transform of each feature: 'none', 'log', 'sqrt' or 'arcsine'."""
+        return {name: TRANSFORM_NAMES[code] for name, code in zip(self._names, self._codes, strict=True)}
+
+    @property
+    def transforms_decided_at(self) -> dict[Hashable, int | None]:
+        """Window index at which each feature's transform was last changed or, unchanged, confirmed; None while it is open."""
+        return {name: None if t == _NEVER else int(t) for name, t in zip(self._names, self._decided, strict=True)}
+
+    @property
+    def entities(self) -> int:
+        """Entities remembered."""
+        return len(self._slots)
+
+    def drifts(self, ids: Sequence[Id] | NDArray[Any] | None = None) -> dict[Id, int]:
+        """How often each entity's level was given up for a new one."""
+        known = self._slots if ids is None else {i: self._slots[i] for i in ids if i in self._slots}
+        return {i: 0 if self._entities is None else int(self._entities.drifts[slot]) for i, slot in known.items()}
+
+    # -- inside ---------------------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_work": None}
+
+    def _start(self, names: list[Hashable]) -> None:
+        terms = 0 if self.season is None else 2 * HARMONICS
+        self._entities = new_entities(_FEWEST_SLOTS, len(names), terms)
+        # With groups the last row of the pool stays empty: it is what a group not met yet has.
+        self._pool = new_pool(1, len(names), terms)
+        self._free = list(range(_FEWEST_SLOTS - 1, -1, -1))
+        self._name(names)
+        self._rehearsal = Rehearsal(len(names))
+
+    def _name(self, names: list[Hashable]) -> None:
+        added = len(names) - len(self._names)
+        self._names = names
+        self._codes = np.concatenate((self._codes, np.zeros(added, np.int64)))
+        self._floors = np.concatenate((self._floors, np.ones(added)))
+        self._decided = np.concatenate((getattr(self, "_decided", np.zeros(0, np.int64)), np.full(added, _NEVER, np.int64)))
+        if isinstance(self.sides, str):
+            self._sides = np.full(len(names), _SIDES[self.sides], np.int64)
+        elif len(self.sides) != len(names):
+            raise ValueError(f"sides has {len(self.sides)} entries for {len(names)} features: give one for each, or a single word")
+        else:
+            self._sides = np.array([_SIDES[side] for side in self.sides], np.int64)
+
+    def _checked(self, X: ArrayLike, t: Any, ids: Any) -> tuple[Floats, int]:
+        x = np.ascontiguousarray(X, np.float64)
+        if x.ndim != 2 or x.shape[1] == 0:
+            raise ValueError(f"X has shape {x.shape}: give [entities, features] with at least one feature")
+        if self._pool is not None and x.shape[1] != len(self._names):
+            raise ValueError(f"X has {x.shape[1]} columns, the detector {len(self._names)} features: give NaN for what is missing")
+        if ids is not None and len(ids) != len(x):
+            raise ValueError(f"{len(ids)} ids for {len(x)} rows: give one for each row")
+        try:
+            moment = operator.index(t)
+        except TypeError:
+            raise ValueError(f"t is {t!r}: give the integer window index") from None
+        if self._pool is not None and moment < self._pool.clock[CLOCK_T]:
+            raise ValueError(f"t goes back from {self._pool.clock[CLOCK_T]} to {moment}: give windows in order, late ones not at all")
+        return x, moment
+
+    def _scratch(self) -> window.Scratch:
+        assert self._pool is not None
+        if self._work is None:
+            self._work = window.new_scratch(len(self._pool.level), len(self._names), len(self._pool.p))
+        return self._work
+
+    def _process(self, x: Floats, t: int, slots: Ints, groups: Ints, out: window.Outputs, score: bool, learn: bool) -> None:
+        assert self._entities is not None and self._pool is not None
+        season = self.season or 0
+        window.process_window(
+            x, t, slots, groups, self._codes, self._floors, self._sides, season, fourier(t, season),
+            self._entities, self._pool, self._scratch(), out, score, learn,
+        )  # fmt: skip
+
+    def _learn(self, x: Floats, t: int, ids: Any, out: window.Outputs, score: bool) -> tuple[Ints, Floats]:
+        """Learn a window; returns the transforms it was scored with."""
+        if self._pool is None:
+            self._start(list(range(x.shape[1])))
+        slots, groups = self._admit(len(x), t, ids)
+        codes, floors = self._codes, self._floors
+        self._process(x, t, slots, groups, out, score, learn=True)
+        if self._rehearsal is not None:
+            self._rehearse(x, t, slots, groups)
+        return codes, floors
+
+    def _rehearse(self, x: Floats, t: int, slots: Ints, groups: Ints) -> None:
+        """Keep the first rows, and when they have something to say about the transforms, change them and learn again."""
+        rehearsal = self._rehearsal
+        assert rehearsal is not None and self._entities is not None and self._pool is not None
+        if not rehearsal.keep(x, t, slots, groups):
+            return
+        codes, floors, settled = rehearsal.decide(self._codes, self._floors, self._decided != _NEVER)
+        changed = (codes != self._codes) | (floors != self._floors)
+        old_codes, old_floors = self._codes, self._floors
+        self._codes, self._floors = codes, floors
+        self._decided = np.where(settled & (self._decided == _NEVER), t, self._decided)
+        if changed.any() and rehearsal.complete:
+            for array in (*self._entities[4:], self._entities.held, self._entities.drifts):
+                array[:] = 0
+            self._entities.last[:] = _NEVER
+            for array, fresh in zip(self._pool, new_pool(len(self._pool.level), len(self._names), len(self._pool.p)), strict=True):
+                array[...] = fresh
+            nothing = window.new_outputs(0, len(self._names))
+            for rows, moment, owner, group in rehearsal.windows():
+                self._process(rows, moment, owner, group, nothing, score=False, learn=True)
+        elif changed.any():
+            convert_features(self._entities, self._pool, changed, (old_codes, old_floors), (codes, floors))
+        if settled.all():
+            self._rehearsal = None
+
+    def _recode(self, out: window.Outputs, stop: int, codes: Ints, floors: Floats) -> None:
+        """Carry expected ranges of the first `stop` windows over to the transforms decided since."""
+        from models.frontend import carried
+
+        for y in (out.low, out.high):
+            flat = y[:stop].reshape(-1, y.shape[-1])
+            y[:stop] = carried(flat, (codes, floors), (self._codes, self._floors)).reshape(y[:stop].shape)
+
+    def _scores(self, out: window.Outputs, codes: Ints, floors: Floats) -> Scores:
+        return Scores(out.score, out.rarity, out.rate, out.contributions, out.drift, out.low, out.high, codes, floors)
+
+    def _look_up(self, rows: int, ids: Any) -> tuple[Ints, Ints]:
+        """(slots, groups) for scoring; -1 is an entity not met yet."""
+        assert self._entities is not None and self._pool is not None
+        slots = self._remembered(rows, ids)
+        if slots is None:
+            keys = self._keys(rows, ids)
+            slots = np.array([self._slots.get(key, -1) for key in keys], np.int64)
+            if self.groups is not None:
+                spare = len(self._pool.level) - 1
+                return slots, np.array([self._labels.get(self._label(key), spare) for key in keys], np.int64)
+        if self.groups is None:
+            return slots, np.zeros(rows, np.int64)
+        return slots, self._entities.group[slots]
+
+    def _remembered(self, rows: int, ids: Any) -> Ints | None:
+        """Slots of the ids learnt last, when these are the same: thousands of look-ups saved a window."""
+        if self._known is None or len(self._known[1]) != rows:
+            return None
+        before = self._known[0]
+        if ids is None or before is None:
+            return self._known[1] if ids is None and before is None else None
+        if isinstance(ids, np.ndarray) and isinstance(before, np.ndarray):
+            return self._known[1] if ids.dtype == before.dtype and np.array_equal(ids, before) else None
+        return self._known[1] if type(ids) is type(before) and ids == before else None
+
+    def _keys(self, rows: int, ids: Any) -> list[Id]:
+        keys = list(range(rows)) if ids is None else ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        if len(set(keys)) != len(keys):
+            raise ValueError("ids holds an entity twice: give one row for each entity and window")
+        return keys
+
+    def _label(self, key: Id) -> Hashable:
+        try:
+            return self.groups(key) if callable(self.groups) else self.groups[key]  # type: ignore[index]
+        except KeyError:
+            raise ValueError(f"groups has no entry for entity {key!r}: add it, or give a function") from None
+
+    def _admit(self, rows: int, t: int, ids: Any) -> tuple[Ints, Ints]:
+        """(slots, groups) for learning, room made for new entities."""
+        assert self._entities is not None and self._pool is not None
+        slots = self._remembered(rows, ids)
+        if slots is None:
+            keys = self._keys(rows, ids)
+            fresh = [key for key in keys if key not in self._slots]
+            labels = [] if self.groups is None else [self._label(key) for key in fresh]
+            seen = np.array([self._slots[key] for key in keys if key in self._slots], np.int64)
+            self._refuse_twice(seen, t)
+            self._make_room(len(fresh), seen, max(_MOST_IDLE, 4 * rows))
+            for key in fresh:
+                self._slots[key] = self._free.pop()
+            slots = np.array([self._slots[key] for key in keys], np.int64)
+            self._group(fresh, labels)
+            kept = ids.copy() if isinstance(ids, np.ndarray) else None if ids is None else list(ids)
+            self._known = (kept, slots) if kept is None or isinstance(ids, list | np.ndarray) else None
+        else:
+            self._refuse_twice(slots, t)
+        return slots, self._entities.group[slots]
+
+    def _refuse_twice(self, slots: Ints, t: int) -> None:
+        assert self._entities is not None
+        if len(slots) and self._entities.last[slots].max() >= t:
+            raise ValueError(f"window {t} was learnt already for some of these entities: learn each window once")
+
+    def _group(self, fresh: list[Id], labels: list[Hashable]) -> None:
+        assert self._entities is not None and self._pool is not None
+        for key, label in zip(fresh, labels, strict=False):
+            if label not in self._labels:
+                self._labels[label] = len(self._labels)
+            self._entities.group[self._slots[key]] = self._labels[label]
+        if len(self._labels) >= len(self._pool.level):
+            self._pool = regrouped(self._pool, len(self._labels) + 1)
+            self._work = None
+
+    def _make_room(self, wanted: int, busy: Ints, most: int) -> None:
+        """Free slots for `wanted` new entities: grow up to `most`, then forget those not seen for longest."""
+        assert self._entities is not None
+        capacity = len(self._entities.last)
+        short = wanted - len(self._free)
+        if short <= 0:
+            return
+        room = min(max(2 * capacity, capacity + short), max(most, len(busy) + wanted))
+        if room > capacity:
+            self._entities = grown(self._entities, room)
+            self._free = list(range(room - 1, capacity - 1, -1)) + self._free
+            short = wanted - len(self._free)
+        if short <= 0:
+            return
+        last = self._entities.last.copy()
+        last[busy] = np.iinfo(np.int64).max
+        last[self._free] = np.iinfo(np.int64).max
+        # A quarter at a time, or every newcomer would pay for a sort.
+        leaving = np.argsort(last, kind="stable")[: max(short, min(capacity // 4, int((last < np.iinfo(np.int64).max).sum())))]
+        gone = set(leaving.tolist())
+        self._slots = {key: slot for key, slot in self._slots.items() if slot not in gone}
+        clear_slots(self._entities, leaving)
+        self._free += sorted(gone, reverse=True)
+
+    def _next(self) -> int:
+        return 0 if self._pool is None or self._pool.clock[CLOCK_T] == _NEVER else int(self._pool.clock[CLOCK_T]) + 1
+
+    def _row(self, x: Mapping[Hashable, Any]) -> Floats:
+        row = np.full((1, len(self._names)), np.nan)
+        for f, name in enumerate(self._names):
+            value = x.get(name)
+            if value is not None:
+                try:
+                    row[0, f] = float(value)
+                except (TypeError, ValueError):
+                    raise ValueError(f"feature {name!r} is {value!r}: give a number, or None where it is missing") from None
+        return row
+
+    def _score_row(self, x: Mapping[Hashable, Any]) -> Scores:
+        if not self._names:
+            return self._scores(window.new_outputs(1, 0), self._codes, self._floors)
+        return self.score_many(self._row(x), self._next(), None)
+
+    def _add_features(self, x: Mapping[Hashable, Any]) -> None:
+        """Make columns for names not met yet, sorted, so that the order within a row does not matter."""
+        if self.features is not None:
+            return
+        present = set(self._names)
+        fresh = sorted((name for name in x if name not in present), key=lambda name: (str(type(name)), str(name)))
+        if not fresh:
+            return
+        if self._pool is None:
+            self._start(fresh)
+            return
+        assert self._entities is not None
+        names = self._names + fresh
+        self._name(names)
+        self._entities, self._pool = widened(self._entities, self._pool, len(names))
+        self._work = None
+        self._rehearsal = Rehearsal(len(names)) if self._rehearsal is None else self._rehearsal.widened(len(names))

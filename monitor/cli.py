@@ -1,0 +1,172 @@
+"""The command line: `perpwatch demo | replay | audit verify | doctor`.
+
+Exit codes: 0 done; 1 a check failed (audit, doctor) or a run broke down; 2 the input or the call is wrong (a file, a port,
+a folder, an option); 130 stopped by Ctrl-C. Every error is one line that says what, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from monitor.config import RunConfig, VenueSpec, FilesSpec
+
+DEMO_START_NS: Final = 1_767_225_600_000_000_000
+"""Event time at which a demo starts: 2026-01-01 00:00 UTC. The venue's clock is simulated, so the same seed gives the same
+bytes on any day."""
+
+HISTORY_SECONDS: Final = 1800
+DEFAULT_PORT: Final = 8050
+
+_OUT = click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder that gets the run's results."
+)
+_PORT = click.option(
+    "--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True, help="Port of the board on 127.0.0.1."
+)
+_NO_BROWSER = click.option("--no-browser", is_flag=True, help="Do not open the board in a browser.")
+
+
+class _Wrong(click.ClickException):
+    """An error of the caller's, shown in one line."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:
+        click.echo(f"perpwatch: {self.message}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(metadata.version("perpwatch"), prog_name="perpwatch")
+def main() -> None:
+    """Watches a perpetual-futures venue and warns before stress becomes an outage or a cascade."""
+
+
+@main.command()
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of the simulated venue.")
+@click.option("--duration", type=click.IntRange(min=1), metavar="SECONDS", help="Event seconds of the live part; without it, until Ctrl-C.")
+@click.option("--headless", is_flag=True, help="No board.")
+@_PORT
+@_OUT
+@_NO_BROWSER
+def demo(seed: int, duration: int | None, headless: bool, port: int, out: Path | None, no_browser: bool) -> None:
+    """Runs the built-in venue with three injected incidents, and shows it on the board.
+
+    Thirty minutes of history are simulated at full speed first; then time runs as on the clock.
+    """
+    source = VenueSpec(seed=seed, start_ns=DEMO_START_NS, history_seconds=HISTORY_SECONDS, duration_seconds=duration)
+    _run(source, speed="1x", out=out, port=None if headless else port, browser=not (headless or no_browser))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+@click.option(
+    "--format", "format_", type=click.Choice(["auto", "lobster", "binance-futures"]), default="auto", show_default=True,
+    help="Format of the recordings; auto recognises it by content.",
+)  # fmt: skip
+@click.option("--speed", default="max", show_default=True, metavar="max|1x|Nx", help="Event seconds per second of the clock.")
+@click.option("--board", is_flag=True, help="Show the run on the board, which stays up after the end until Ctrl-C.")
+@_PORT
+@_OUT
+@_NO_BROWSER
+def replay(files: tuple[Path, ...], format_: str, speed: str, board: bool, port: int, out: Path | None, no_browser: bool) -> None:
+    """Runs recorded files through the whole path; several files are one run."""
+    from monitor.sources import SourceError
+    from monitor.sources.detect import open_source
+
+    if out is None and not board:
+        raise click.UsageError("nothing would be left of this run: give --out DIR, --board or both")
+    source = FilesSpec(paths=tuple(str(path.absolute()) for path in files), format=format_)
+    try:
+        open_source(files, format_)  # an input that cannot be read is said before anything is started
+    except SourceError as error:
+        raise _Wrong(str(error)) from error
+    _run(source, speed=speed, out=out, port=port if board else None, browser=board and not no_browser)
+
+
+@main.group()
+def audit() -> None:
+    """Proves what the guardrails decided."""
+
+
+@audit.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+def audit_verify(folder: Path) -> None:
+    """Recomputes the audit chain of the run in DIR and applies the rules again to its metrics."""
+    from monitor.history.verify import AuditError, verify
+
+    try:
+        report = verify(folder)
+    except AuditError as error:
+        click.echo(f"AUDIT FAILED: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        raise _Wrong(f"{error.filename or folder}: {error.strerror}; give the folder that a run left with --out") from error
+    click.echo(
+        f"{folder}: the audit holds: {report.records} records over {report.windows} windows, {report.verdicts} verdicts, "
+        f"head {report.head}"
+    )
+
+
+@main.command()
+@_PORT
+def doctor(port: int) -> None:
+    """Says what this machine has and lacks for a run."""
+    from monitor.doctor import examine
+
+    findings = examine(port)
+    table = Table(box=None, header_style="bold")
+    for column in ("", "what", "found"):
+        table.add_column(column, overflow="fold")
+    words = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fault": "[bold red]fault[/]"}
+    for finding in findings:
+        table.add_row(words[finding.standing], finding.what, finding.said)
+    Console().print(table)
+    if any(finding.standing == "fault" for finding in findings):
+        sys.exit(1)
+
+
+def _run(source: VenueSpec | FilesSpec, *, speed: str, out: Path | None, port: int | None, browser: bool) -> NoReturn:
+    from monitor.bus.server import ServerError
+    from monitor.roles.supervisor import RunError, run
+
+    with _state_dir() as state_dir:
+        config = RunConfig(
+            run_id=state_dir.name,
+            source=source,
+            state_dir=str(state_dir),
+            speed=speed,
+            out_dir=None if out is None else str(out.absolute()),
+            board_port=port,
+            redis_url=os.environ.get("REDIS_URL") or None,
+        )
+        try:
+            code = run(config, on_board=_open_browser if browser else None)
+        except (ServerError, RunError) as error:
+            raise _Wrong(str(error)) from error
+    sys.exit(code)
+
+
+def _open_browser(url: str) -> None:
+    click.launch(url)
+
+
+@contextmanager
+def _state_dir() -> Iterator[Path]:
+    """The run's own folder, gone when the run has ended."""
+    folder = Path(tempfile.mkdtemp(prefix="perpwatch-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

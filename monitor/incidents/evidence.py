@@ -1,0 +1,96 @@
+"""Who is behind an anomaly: the accounts that did most of what its family counts, over the anomaly's own windows."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from models.anomaly import Anomaly
+from monitor.metrics.catalogue import METRIC_NAMES
+
+_MOST_ACCOUNTS: Final = 3
+
+_CANCELS: Final = METRIC_NAMES.index("cancels")
+_CANCEL_SHARE: Final = METRIC_NAMES.index("top_cancel_share")
+_INTEREST: Final = METRIC_NAMES.index("open_interest_usd")
+_POSITION_SHARE: Final = METRIC_NAMES.index("top_position_share")
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account and its share of `metric` over the anomaly's windows: a lower bound, since only each window's largest
+    account is known."""
+
+    account: int
+    metric: str
+    share: float
+
+
+class RankedAnomaly(Anomaly, frozen=True):
+    """An anomaly as it is published: with its event and the accounts behind it. A line of `anomalies.jsonl`."""
+
+    accounts: tuple[Account, ...] = ()
+
+
+class _Window(msgspec.Struct, frozen=True):
+    """One window's largest accounts: per measure the account [S], its part [S] and the whole [S]."""
+
+    end_ns: int
+    cancels: tuple[Ints, Floats, Floats]
+    positions: tuple[Ints, Floats, Floats]
+
+
+class Evidence:
+    """Remembers the last windows' largest accounts, as many as the longest anomaly spans. Can be pickled."""
+
+    def __init__(self, symbols: tuple[str, ...], windows: int) -> None:
+        self._symbol_at = {symbol: s for s, symbol in enumerate(symbols)}
+        self._windows: deque[_Window] = deque(maxlen=windows)
+
+    def see(self, end_ns: int, values: Floats, top_cancel: Ints, top_position: Ints) -> None:
+        """One window: `values` [S, M], the accounts [S] with -1 for none."""
+        self._windows.append(
+            _Window(
+                end_ns,
+                (top_cancel, *_part_and_whole(values, _CANCEL_SHARE, _CANCELS)),
+                (top_position, *_part_and_whole(values, _POSITION_SHARE, _INTEREST)),
+            )
+        )
+
+    def attach(self, anomaly: Anomaly, phase: str) -> RankedAnomaly:
+        """`anomaly` with the accounts behind it; its last window must be the one seen last."""
+        symbol = self._symbol_at[anomaly.symbol]
+        seen = [window for window in self._windows if window.end_ns > anomaly.window_start_ns]
+        accounts: tuple[Account, ...] = ()
+        if anomaly.family == "cancels":
+            accounts = _largest([window.cancels for window in seen], symbol, "cancels")
+        elif anomaly.family == "leverage":
+            # Open interest is a stock, not a flow: the window's end counts, not the sum over windows.
+            accounts = _largest([window.positions for window in seen[-1:]], symbol, "open_interest_usd")
+        fields = {name: getattr(anomaly, name) for name in Anomaly.__struct_fields__}
+        return RankedAnomaly(**{**fields, "phase": phase}, accounts=accounts)
+
+
+def _part_and_whole(values: Floats, share: int, whole: int) -> tuple[Floats, Floats]:
+    total = np.nan_to_num(values[:, whole])
+    return np.nan_to_num(values[:, share]) * total, total
+
+
+def _largest(windows: list[tuple[Ints, Floats, Floats]], symbol: int, metric: str) -> tuple[Account, ...]:
+    parts: dict[int, float] = {}
+    whole = 0.0
+    for accounts, part, total in windows:
+        whole += float(total[symbol])
+        account = int(accounts[symbol])
+        if account >= 0:
+            parts[account] = parts.get(account, 0.0) + float(part[symbol])
+    if whole <= 0.0:
+        return ()
+    first = sorted(parts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_ACCOUNTS]
+    return tuple(Account(account, metric, part / whole) for account, part in first)

@@ -1,0 +1,41 @@
+"""The data family: how much arrived, how late, what was lost, and whether the book can be trusted, per symbol, compiled."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+
+from monitor.metrics.catalogue import column
+
+DATA_DTYPE: Final = np.dtype([("messages", "<i8"), ("late", "<i8"), ("gaps", "<i8"), ("touched_ns", "<i8"), ("touched", "<i8")])
+"""One symbol's window; `touched_ns` is the time of the last event that touched the book, if `touched`."""
+
+_MESSAGES: Final = column("messages")
+_LATE: Final = column("late")
+_GAPS: Final = column("gaps")
+_BOOK_AGE: Final = column("book_age_ms")
+
+
+def new_data(symbols: int) -> np.ndarray:
+    """DATA_DTYPE [symbols], at the start of a window."""
+    return np.zeros(symbols, DATA_DTYPE)
+
+
+@njit(cache=True, nogil=True)
+def on_touched(data: Any, now_ns: int) -> None:
+    data["touched_ns"] = now_ns
+    data["touched"] = 1
+
+
+@njit(cache=True, nogil=True)
+def close(data: Any, end_ns: int, out: Any) -> None:
+    """Writes the family's metrics, but the time crossed, into `out` [M] and starts the next window."""
+    out[_MESSAGES] = data["messages"]
+    out[_LATE] = data["late"]
+    out[_GAPS] = data["gaps"]
+    out[_BOOK_AGE] = (end_ns - data["touched_ns"]) / 1e6 if data["touched"] else np.nan
+    data["messages"] = 0
+    data["late"] = 0
+    data["gaps"] = 0

@@ -1,0 +1,295 @@
+"""One compiled pass from events to metric rows: the books, the five families, and the closing of windows.
+
+Events come in the order and at the times that `monitor.metrics.watermark` gave them, so `now_ns` never falls. What one event
+does depends on what came before it alone, never on where a batch ends.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+
+from engine.book import apply_event, level_qty, order_lookup, top_levels
+from engine.contract import MICRO, EventFlag, EventKind
+from monitor.metrics import cancels, data, depth, leverage, prices
+
+LONGEST_GAP_NS: Final = 3_600_000_000_000
+"""When event time moves on by more than this at once, the windows between are left out (and counted), not closed one by one:
+a night, or a wrong clock, must not fill the stream with empty rows."""
+
+BOARD_LEVELS: Final = 20
+"""Levels a side that are kept of each book as it stood when the last window closed."""
+
+SYMBOL_DTYPE: Final = np.dtype(
+    [
+        ("data", data.DATA_DTYPE),
+        ("flow", cancels.FLOW_DTYPE),
+        ("depth", depth.DEPTH_DTYPE),
+        ("prices", prices.PRICES_DTYPE),
+        ("open_interest", leverage.OPEN_INTEREST_DTYPE),
+        ("tick_usd", "<f8"),
+        ("value_usd", "<f8"),
+        ("notional_micro", "<i8"),
+        ("board_count", "<i8", (2,)),
+        ("board_price", "<i8", (2, BOARD_LEVELS)),
+        ("board_lots", "<i8", (2, BOARD_LEVELS)),
+    ]
+)
+"""One symbol: its families' state; what a tick and what one lot at one tick are worth; its best levels at the last close."""
+
+SETTINGS_DTYPE: Final = np.dtype([("step_ns", "<i8"), ("decay", "<f8"), ("orders", "<i8"), ("deep", "<i8"), ("accounts", "<i8")])
+"""What a run is made of: window length, what a window leaves of the usual depth's weights, and whether the source gives
+`orders`, `deep_book` and `accounts`."""
+
+CLOCK_DTYPE: Final = np.dtype(
+    [
+        ("started", "<i8"),
+        ("window", "<i8"),
+        ("window_events", "<i8"),
+        ("events", "<i8"),
+        ("late", "<i8"),
+        ("skipped_windows", "<i8"),
+        ("unknown_symbols", "<i8"),
+        ("unknown_accounts", "<i8"),
+    ]
+)
+"""Where event time is: the open window's index (its end / step) and how many events but CLOCKs it has had. The rest counts
+since the start of the run."""
+
+STATUSES: Final = 16
+"""Room for every `BookStatus`, which `run` counts."""
+
+_ADD: Final = int(EventKind.ADD)
+_CANCEL: Final = int(EventKind.CANCEL)
+_TRADE: Final = int(EventKind.TRADE)
+_REJECT: Final = int(EventKind.REJECT)
+_LEVEL: Final = int(EventKind.LEVEL)
+_CLEAR: Final = int(EventKind.CLEAR)
+_REFERENCE: Final = int(EventKind.REFERENCE)
+_TRANSFER: Final = int(EventKind.TRANSFER)
+_CLOCK: Final = int(EventKind.CLOCK)
+_GAP: Final = int(EventKind.GAP)
+_HIDDEN: Final = int(EventFlag.HIDDEN)
+_SNAPSHOT: Final = int(EventFlag.SNAPSHOT)
+
+
+def new_symbols(symbols: int) -> np.ndarray:
+    """SYMBOL_DTYPE [symbols] that have seen nothing."""
+    state = np.zeros(symbols, SYMBOL_DTYPE)
+    state["flow"] = cancels.new_flow(symbols)
+    state["prices"] = prices.new_prices(symbols)
+    return state
+
+
+@njit(cache=True, nogil=True)
+def count_windows(times: Any, until: int, settings: Any, clock: Any) -> int:
+    """How many windows `run` will close with the same arguments."""
+    step_ns = settings[0]["step_ns"]
+    started = clock[0]["started"]
+    window = clock[0]["window"]
+    count = 0
+    for now_ns in times:
+        target = now_ns // step_ns + 1
+        if not started:
+            started = 1
+            window = target
+        elif target > window:
+            count += 1 if _is_gap(window, target, step_ns) else target - window
+            window = target
+    if started and until + 1 > window:
+        count += 1 if _is_gap(window, until + 1, step_ns) else until + 1 - window
+    return count
+
+
+@njit(cache=True, nogil=True)
+def run(
+    events: Any,
+    times: Any,
+    until: int,
+    settings: Any,
+    clock: Any,
+    symbols: Any,
+    books: Any,
+    account_flow: Any,
+    prints: Any,
+    positions: Any,
+    opening: Any,
+    cash_micro: Any,
+    statuses: Any,
+    window_index: Any,
+    values: Any,
+    top_accounts: Any,
+) -> None:
+    """Applies `events` (EVENT_DTYPE [E], at `times` int64 [E], rising), then closes every window up to index `until`.
+
+    State, changed in place: `clock` CLOCK_DTYPE [1], `symbols` SYMBOL_DTYPE [S], `books` [S], `account_flow`
+    ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `cash_micro` int64 [N],
+    `statuses` int64 [STATUSES]. Results, for the W windows that `count_windows` tells: `window_index` int64 [W], `values`
+    float64 [W, S, M], and in `top_accounts` int64 [2, W, S] the accounts with the most cancels and the largest position, or
+    -1.
+    """
+    rules = settings[0]
+    time = clock[0]
+    row = 0
+    for i in range(len(events)):
+        now_ns = times[i]
+        target = now_ns // rules["step_ns"] + 1
+        if not time["started"]:
+            time["started"] = 1
+            _open(time, symbols, target, rules["step_ns"])
+        while time["window"] < target:
+            _close(rules, time, symbols, books, positions, opening, cash_micro, row, window_index, values, top_accounts)
+            _advance(time, symbols, target, rules["step_ns"])
+            row += 1
+        time["events"] += 1
+        if events[i]["kind"] != _CLOCK:
+            time["window_events"] += 1
+            _apply(rules, time, events[i], now_ns, symbols, books, account_flow, prints, positions, cash_micro, statuses)
+    while time["started"] and time["window"] <= until:
+        _close(rules, time, symbols, books, positions, opening, cash_micro, row, window_index, values, top_accounts)
+        _advance(time, symbols, until + 1, rules["step_ns"])
+        row += 1
+
+
+@njit(cache=True, nogil=True)
+def _is_gap(window: int, target: int, step_ns: int) -> bool:
+    return (target - window) * step_ns > LONGEST_GAP_NS
+
+
+@njit(cache=True, nogil=True)
+def _open(time: Any, symbols: Any, window: int, step_ns: int) -> None:
+    """Opens `window` with nothing known of what was before it."""
+    time["window"] = window
+    for s in range(len(symbols)):
+        depth.start(symbols[s]["depth"], (window - 1) * step_ns)
+        prices.start(symbols[s]["prices"])
+        leverage.start(symbols[s]["open_interest"])
+
+
+@njit(cache=True, nogil=True)
+def _advance(time: Any, symbols: Any, target: int, step_ns: int) -> None:
+    """Opens the window after the one that has just closed, on the way to `target`."""
+    time["window_events"] = 0
+    if _is_gap(time["window"], target, step_ns):
+        time["skipped_windows"] += target - time["window"] - 1
+        _open(time, symbols, target, step_ns)
+    else:
+        time["window"] += 1
+
+
+@njit(cache=True, nogil=True)
+def _close(
+    rules: Any,
+    time: Any,
+    symbols: Any,
+    books: Any,
+    positions: Any,
+    opening: Any,
+    cash_micro: Any,
+    row: int,
+    window_index: Any,
+    values: Any,
+    top_accounts: Any,
+) -> None:
+    window = time["window"]
+    end_ns = window * rules["step_ns"]
+    window_index[row] = window
+    lot_usd = np.zeros(len(symbols))
+    for s in range(len(symbols)):
+        symbol = symbols[s]
+        out = values[row, s]
+        _sample(symbol, books[s], depth.SAMPLES, rules["deep"])
+        depth.settle(symbol["depth"], end_ns)
+        mid = symbol["depth"]["mid"] if depth.two_sided(symbol["depth"]) else 0.0
+        data.close(symbol["data"], end_ns, out)
+        top_accounts[0, row, s] = cancels.close(symbol["flow"], out)
+        depth.close(symbol["depth"], window, rules["decay"], symbol["value_usd"], out)
+        prices.close(symbol["prices"], mid, end_ns, symbol["tick_usd"], out)
+        lot_usd[s] = symbol["value_usd"] * prices.valuation(symbol["prices"], mid)
+    if rules["accounts"]:
+        standing = np.zeros(len(cash_micro))
+        ranked = leverage.value_accounts(positions, cash_micro, lot_usd, standing)
+    for s in range(len(symbols)):
+        symbol = symbols[s]
+        out = values[row, s]
+        lots = symbol["prices"]["open_interest"]
+        known = symbol["prices"]["open_interest_ns"] != prices.NEVER
+        top_accounts[1, row, s] = -1
+        if rules["accounts"]:
+            held, top_accounts[1, row, s] = leverage.close_accounts(positions[s], opening[s], standing, ranked, out)
+            if not known:
+                lots = held
+                known = True
+        leverage.close_open_interest(symbol["open_interest"], lots, known, lot_usd[s], out)
+    if row == len(window_index) - 1:
+        for s in range(len(symbols)):
+            for side in range(2):
+                symbols[s]["board_count"][side] = top_levels(
+                    books[s], side, BOARD_LEVELS, symbols[s]["board_price"][side], symbols[s]["board_lots"][side]
+                )
+
+
+@njit(cache=True, nogil=True)
+def _sample(symbol: Any, book: Any, due: int, deep: bool) -> None:
+    """Takes the samples that are due before the book changes, or the window ends."""
+    taken = due - symbol["depth"]["sampled"]
+    if taken > 0:
+        depth.sample(symbol["depth"], book, taken, deep)
+        if depth.two_sided(symbol["depth"]):
+            prices.on_samples(symbol["prices"], symbol["depth"]["mid"], taken)
+
+
+@njit(cache=True, nogil=True)
+def _apply(
+    rules: Any,
+    time: Any,
+    event: Any,
+    now_ns: int,
+    symbols: Any,
+    books: Any,
+    account_flow: Any,
+    prints: Any,
+    positions: Any,
+    cash_micro: Any,
+    statuses: Any,
+) -> None:
+    kind = event["kind"]
+    s = event["symbol"]
+    late = event["ts_ns"] // rules["step_ns"] + 1 < time["window"]
+    time["late"] += late
+    if kind == _TRANSFER:
+        account = event["account"]
+        if 0 <= account < len(cash_micro):
+            cash_micro[account] += event["qty"]
+        else:
+            time["unknown_accounts"] += 1
+        return
+    if kind == _GAP and s < 0:
+        for each in range(len(symbols)):
+            symbols[each]["data"]["gaps"] += 1
+        return
+    if not 0 <= s < len(symbols):
+        time["unknown_symbols"] += 1
+        return
+    symbol = symbols[s]
+    symbol["data"]["late"] += late
+    if kind == _GAP:
+        symbol["data"]["gaps"] += 1
+    elif kind == _REFERENCE:
+        prices.on_reference(symbol["prices"], event["code"], event["price"], event["ts_ns"])
+    else:
+        counts = not late and not event["flags"] & _SNAPSHOT
+        if counts and (kind == _ADD or kind == _CANCEL or kind == _TRADE or kind == _LEVEL or kind == _REJECT):
+            symbol["data"]["messages"] += 1
+        if kind == _REJECT:
+            symbol["flow"]["rejects"] += counts
+        elif kind == _TRADE:
+            _trade(rules, time, event, now_ns, counts, symbol, prints[s], positions[s], cash_micro)
+        if kind == _ADD or kind == _CANCEL or kind == _LEVEL or kind == _CLEAR or (
+            kind == _TRADE and rules["orders"] and not event["flags"] & _HIDDEN
+        ):
+            tenth = (now_ns - (time["window"] - 1) * rules["step_ns"]) // (rules["step_ns"] // depth.SAMPLES)
+            _sample(symbol, books[s], tenth, rules["deep"])
+            _change_book(rules, time, event, now_ns, counts, symbol, books[s], account_flow[s], prints[s], statuses)

@@ -1,0 +1,158 @@
+"""The leverage family: accounts' positions and wallets rebuilt from fills, and what they owe to their equity, compiled.
+
+A fill moves the position and the cash of both its sides; a transfer moves cash. An account's equity, over all symbols as
+in cross margin, is cash + Σ position · price, its notional Σ |position| · price, its leverage their ratio: at most
+`MAX_LEVERAGE`, which is also what equity ≤ 0 counts as. The price is the mark; without one the mid; without that the last
+trade's price, which there is wherever there is a position. Fees and funding payments are not events yet.
+
+Open interest is what the source reports; without a report, where accounts are known, the sum of their long positions.
+
+Positions are sums of integers, and each float sum below runs in the order of symbols and accounts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+
+from monitor.metrics.catalogue import column
+
+MAX_LEVERAGE: Final = 125.0
+
+OPEN_INTEREST_DTYPE: Final = np.dtype([("closed_lots", "<i8"), ("closed", "<i8")])
+"""One symbol's open interest at the previous window's end, if it was `closed` with one."""
+
+_OPEN_INTEREST: Final = column("open_interest_usd")
+_OPEN_INTEREST_CHANGE: Final = column("open_interest_change_lots")
+_P50: Final = column("leverage_p50")
+_P90: Final = column("leverage_p90")
+_WEIGHTED: Final = column("leverage_weighted")
+_NEW: Final = column("leverage_new")
+_POSITIONS: Final = column("positions")
+_UNDERWATER: Final = column("underwater")
+_TOP_SHARE: Final = column("top_position_share")
+_HHI: Final = column("hhi_open_interest")
+
+
+@njit(cache=True, nogil=True)
+def on_fill(positions: Any, cash_micro: Any, account: int, side: int, ticks: int, lots: int, notional_micro: int) -> None:
+    """`account` bought (side 0) or sold `lots` at `ticks`. `positions` int64 [N] are the symbol's, `cash_micro` int64 [N]."""
+    signed = lots if side == 0 else -lots
+    positions[account] += signed
+    cash_micro[account] -= signed * ticks * notional_micro
+
+
+@njit(cache=True, nogil=True)
+def value_accounts(positions: Any, cash_micro: Any, lot_usd: Any, leverage: Any) -> Any:
+    """Fills `leverage` [N] at the prices `lot_usd` [S] of one lot; negative where equity ≤ 0.
+
+    `positions` int64 [S, N]. Returns the accounts with a position, by rising leverage (the underwater ones last).
+    """
+    symbols, accounts = positions.shape
+    equity = cash_micro / 1e6
+    notional = np.zeros(accounts)
+    for s in range(symbols):
+        price = lot_usd[s]
+        for a in range(accounts):
+            value = positions[s, a] * price
+            equity[a] += value
+            notional[a] += abs(value)
+    holders = np.nonzero(notional)[0]
+    for a in holders:
+        leverage[a] = min(notional[a] / equity[a], MAX_LEVERAGE) if equity[a] > 0.0 else -MAX_LEVERAGE
+    return holders[np.argsort(np.where(leverage[holders] < 0.0, 2.0 * MAX_LEVERAGE, leverage[holders]))]
+
+
+@njit(cache=True, nogil=True)
+def close_accounts(positions: Any, opening: Any, leverage: Any, ranked: Any, out: Any) -> tuple[int, int]:
+    """Writes one symbol's account metrics into `out` [M] and makes its `positions` [N] the next window's `opening` [N].
+
+    `leverage` and `ranked` are those of `value_accounts`. Returns (open interest in lots, account with the largest
+    position or -1).
+    """
+    long_lots = 0
+    short_lots = 0
+    top_lots = 0
+    top_account = -1
+    holders = 0
+    underwater = 0
+    weighted = 0.0
+    new_lots = 0
+    new_weighted = 0.0
+    for a in range(len(positions)):
+        position = positions[a]
+        grown = _grown(opening[a], position)
+        opening[a] = position
+        if position == 0:
+            continue
+        lots = abs(position)
+        holders += 1
+        if leverage[a] < 0.0:
+            underwater += 1
+        if position > 0:
+            long_lots += lots
+        else:
+            short_lots += lots
+        if lots > top_lots:
+            top_lots = lots
+            top_account = a
+        weighted += abs(leverage[a]) * lots
+        new_lots += grown
+        new_weighted += abs(leverage[a]) * grown
+    open_interest = max(long_lots, short_lots)
+    out[_POSITIONS] = holders
+    out[_UNDERWATER] = underwater
+    out[_NEW] = new_weighted / new_lots if new_lots > 0 else np.nan
+    if holders == 0:
+        out[_P50] = np.nan
+        out[_P90] = np.nan
+        out[_WEIGHTED] = np.nan
+        out[_TOP_SHARE] = np.nan
+        out[_HHI] = np.nan
+        return open_interest, top_account
+    out[_WEIGHTED] = weighted / (long_lots + short_lots)
+    out[_TOP_SHARE] = top_lots / open_interest
+    out[_HHI] = _concentration(positions, long_lots, short_lots)
+    median_rank = (holders + 1) // 2
+    decile_rank = (9 * holders + 9) // 10
+    rank = 0
+    for a in ranked:
+        if positions[a] != 0:
+            rank += 1
+            if rank == median_rank:
+                out[_P50] = abs(leverage[a])
+            if rank == decile_rank:
+                out[_P90] = abs(leverage[a])
+                break
+    return open_interest, top_account
+
+
+@njit(cache=True, nogil=True)
+def close_open_interest(state: Any, lots: int, known: bool, lot_usd: float, out: Any) -> None:
+    """Writes open interest of `lots` into `out` [M] (missing unless `known`) and remembers it for the next window."""
+    out[_OPEN_INTEREST] = lots * lot_usd if known and lot_usd > 0.0 else np.nan
+    out[_OPEN_INTEREST_CHANGE] = lots - state["closed_lots"] if known and state["closed"] else np.nan
+    state["closed_lots"] = lots
+    state["closed"] = known
+
+
+@njit(cache=True, nogil=True)
+def _grown(before: int, now: int) -> int:
+    """Lots of the position `now` that were not in the position `before`: all of them if it turned."""
+    if before == 0 or (before > 0) != (now > 0):
+        return abs(now)
+    return max(abs(now) - abs(before), 0)
+
+
+@njit(cache=True, nogil=True)
+def _concentration(positions: Any, long_lots: int, short_lots: int) -> float:
+    long_squares = 0.0
+    short_squares = 0.0
+    for position in positions:
+        if position > 0:
+            long_squares += (position / long_lots) ** 2
+        elif position < 0:
+            short_squares += (position / short_lots) ** 2
+    return max(long_squares, short_squares)

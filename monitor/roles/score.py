@@ -1,0 +1,59 @@
+"""The score role: the detectors over every window, and the accounts behind what they find."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Final
+
+from models.detectors import Panel
+from monitor.bus.commit import Output, SetValue
+from monitor.incidents.evidence import Evidence, RankedAnomaly
+from monitor.metrics.catalogue import METRIC_NAMES
+from monitor.roles.follower import SCHEMA_VERSION, Blob, follow, items_json
+from monitor.roles.runtime import Role, run_role
+
+if TYPE_CHECKING:
+    from monitor.bus.keys import Keys
+    from monitor.bus.meta import RunMeta
+
+LONGEST_WINDOWS: Final = 60
+"""Windows that the evidence is kept for: at least as many as the longest window of a detector has."""
+
+
+class Scorer:
+    """A `Follower` around the detectors."""
+
+    def __init__(self, keys: Keys, meta: RunMeta) -> None:
+        self._keys = keys
+        self._panel = Panel(meta.symbols, METRIC_NAMES)
+        self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS)
+
+    def process(self, blob: Blob) -> tuple[list[Output], list[SetValue]]:
+        found = iter(self._panel.process(blob.window_index, blob.values))
+        anomaly = next(found, None)
+        items: list[RankedAnomaly] = []
+        for w, end_ns in enumerate(blob.window_end_ns.tolist()):
+            self._evidence.see(end_ns, blob.values[w], blob.top_cancel_account[w], blob.top_position_account[w])
+            while anomaly is not None and anomaly.window_end_ns == end_ns:
+                items.append(self._evidence.attach(anomaly, blob.phase))
+                anomaly = next(found, None)
+        if anomaly is not None:
+            raise AssertionError(f"score: an anomaly of the window that ends at {anomaly.window_end_ns}, which is not in the blob")
+        return [Output(self._keys.anomalies, blob.position, {"v": SCHEMA_VERSION, "items": items_json(items)})], []
+
+    def snapshot(self) -> bytes:
+        return pickle.dumps((self._panel, self._evidence), protocol=pickle.HIGHEST_PROTOCOL)
+
+    def restore(self, state: bytes) -> None:
+        # The caller has checked the signature: these are bytes that this role of this run wrote.
+        self._panel, self._evidence = pickle.loads(state)  # noqa: S301
+
+
+def main(role: Role) -> None:
+    meta = role.wait_for_meta()
+    if meta is not None:
+        follow(role, meta, Scorer(role.keys, meta), role.keys.anomalies)
+
+
+if __name__ == "__main__":
+    run_role("score", main)

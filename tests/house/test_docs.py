@@ -1,0 +1,71 @@
+"""The README's tables are the code's tables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from monitor.cli import main
+from monitor.config import FilesSpec, RunConfig, VenueSpec
+from monitor.guardrails.pack import load_core
+from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def between(name):
+    found = re.search(rf"<!-- {name}: .*?-->\n(.*?)<!-- end of {name} -->", README, re.S)
+    assert found, f"the README has no part {name}"
+    return found.group(1).strip()
+
+
+def metrics_table():
+    head = ["| metric | family | unit | needs | what it is |", "|---|---|---|---|---|"]
+    rows = [f"| `{m.name}` | {m.family} | {m.unit} | {m.needs or '-'} | {m.formula.replace('|', '∣')} |" for m in CATALOGUE]
+    return "\n".join(head + rows)
+
+
+def guardrails_table():
+    head = ["| rule | layer | reads | warn | breach | halt | source |", "|---|---|---|---|---|---|---|"]
+    rows = []
+    for rule in load_core(METRIC_NAMES).rules:
+        halt = f"{rule.halt:g}" if rule.halt is not None else f"breach for {rule.halt_after_s} s" if rule.halt_after_s else "-"
+        cells = (f"`{rule.name}`", rule.layer, f"`{rule.input}`", f"{rule.warn:g}", f"{rule.breach:g} {rule.unit}", halt, rule.source)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(head + rows)
+
+
+@pytest.mark.parametrize(("name", "table"), [("metrics", metrics_table()), ("guardrails", guardrails_table())])
+def test_the_readme_holds_the_tables_of_the_code(name, table):
+    assert between(name) == table, f"put this into the README's part {name}:\n\n{table}\n"
+
+
+def test_every_option_of_the_command_line_stands_in_the_readme():
+    for name in ("demo", "replay"):
+        for parameter in main.commands[name].params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help":
+                    assert f"`{option}" in README, f"{name} {option} is not in the README"
+
+
+@pytest.mark.parametrize("struct", [RunConfig, VenueSpec, FilesSpec])
+def test_every_setting_is_documented(struct):
+    import msgspec
+
+    schema = msgspec.json.schema(struct)["$defs"][struct.__name__]
+    for name, described in schema["properties"].items():
+        assert name == "kind" or described.get("description"), f"{struct.__name__}.{name} has no description"
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"])
+def test_links_between_documents_lead_somewhere(name):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text()):
+        assert (ROOT / target).exists(), f"{name} links to {target}"
+
+
+def test_the_ci_finds_the_readmes_test_command():
+    lines = [line for line in README.splitlines() if re.match(r"^python3 -m venv .*pytest$", line)]
+    assert len(lines) == 1

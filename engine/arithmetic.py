@@ -52,4 +52,5 @@ def mul_div_floor(a: int, b: int, c: int) -> int:
         quotient += _ONE
     if quotient > np.uint64(2**63 - 1):
         raise OverflowError("the quotient does not fit in 64 bits")
-    return -np.int64(quotient) if negative else np.int64(quotient)
+    result: int = -np.int64(quotient) if negative else np.int64(quotient)  # type: ignore[assignment]
+    return result

@@ -17,7 +17,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 def pack_arrays(arrays: Mapping[str, np.ndarray], header: bytes = b"") -> bytes:
     """The arrays' memory and a header as one string. Books are mostly empty, so it is compressed, fast rather than small."""
-    packed = [zlib.compress(memoryview(np.ascontiguousarray(array).view(np.uint8).reshape(-1)), 1) for array in arrays.values()]
+    packed = [zlib.compress(array.tobytes(), 1) for array in arrays.values()]
     entries = [_Entry(name, array.nbytes, len(data)) for (name, array), data in zip(arrays.items(), packed, strict=True)]
     head = msgspec.msgpack.encode((header, entries))
     return len(head).to_bytes(8, "little") + head + b"".join(packed)

@@ -3,7 +3,7 @@
 A bit of `mid` says whether a word of `low` has any bit set, a bit of `top` whether a word of `mid` has. With 64-bit words
 that reaches 64³ = 262,144 members. All zeros is the empty set, so fresh memory needs no initialisation.
 
-Positions and words are unsigned 64-bit throughout: Numba turns int64 with uint64 into float64.
+Words and what is shifted or indexed with them are unsigned: Numba turns int64 with uint64 into float64.
 """
 
 from __future__ import annotations
@@ -48,24 +48,32 @@ def highest_bit(word: np.uint64) -> np.uint64:
 
 @overload(highest_bit, strict=False)
 def _highest_bit_compiled(word: types.Type) -> Callable[[np.uint64], np.uint64]:
-    return lambda word: np.uint64(63) - _count_leading_zeros(word)
+    return lambda word: np.uint64(63) - _count_leading_zeros(word)  # type: ignore[call-arg]
 
 
 @njit(cache=True, nogil=True)
-def insert(bitmap: np.void, i: np.uint64) -> None:
+def signed(word: np.uint64) -> int:
+    """A word as the integer that the rest of the engine counts with."""
+    return np.int64(word)  # type: ignore[return-value]
+
+
+@njit(cache=True, nogil=True)
+def insert(bitmap: np.void, i: int) -> None:
     """Put `i` into the set."""
-    low = i >> _SIX
+    bit = np.uint64(i)
+    low = bit >> _SIX
     mid = low >> _SIX
-    bitmap["low"][low] |= _ONE << (i & _LOW_SIX)
+    bitmap["low"][low] |= _ONE << (bit & _LOW_SIX)
     bitmap["mid"][mid] |= _ONE << (low & _LOW_SIX)
     bitmap["top"] |= _ONE << mid
 
 
 @njit(cache=True, nogil=True)
-def discard(bitmap: np.void, i: np.uint64) -> None:
+def discard(bitmap: np.void, i: int) -> None:
     """Take `i` out of the set, if it is there."""
-    low = i >> _SIX
-    bitmap["low"][low] &= ~(_ONE << (i & _LOW_SIX))
+    bit = np.uint64(i)
+    low = bit >> _SIX
+    bitmap["low"][low] &= ~(_ONE << (bit & _LOW_SIX))
     if bitmap["low"][low] == _NO_BITS:
         mid = low >> _SIX
         bitmap["mid"][mid] &= ~(_ONE << (low & _LOW_SIX))
@@ -74,19 +82,20 @@ def discard(bitmap: np.void, i: np.uint64) -> None:
 
 
 @njit(cache=True, nogil=True)
-def at_or_below(bitmap: np.void, i: np.uint64) -> np.int64:
+def at_or_below(bitmap: np.void, i: int) -> int:
     """The largest member that is not above `i`, or -1."""
-    low = i >> _SIX
-    word = bitmap["low"][low] & (_ALL >> (_LOW_SIX - (i & _LOW_SIX)))
+    bit = np.uint64(i)
+    low = bit >> _SIX
+    word = bitmap["low"][low] & (_ALL >> (_LOW_SIX - (bit & _LOW_SIX)))
     if word == _NO_BITS:
         mid = low >> _SIX
         word = bitmap["mid"][mid] & ((_ONE << (low & _LOW_SIX)) - _ONE)
         if word == _NO_BITS:
             word = bitmap["top"] & ((_ONE << mid) - _ONE)
             if word == _NO_BITS:
-                return np.int64(-1)
+                return -1
             mid = highest_bit(word)
             word = bitmap["mid"][mid]
         low = (mid << _SIX) | highest_bit(word)
         word = bitmap["low"][low]
-    return np.int64((low << _SIX) | highest_bit(word))
+    return signed((low << _SIX) | highest_bit(word))

@@ -1,10 +1,10 @@
 """One price-time priority book in one NumPy structured record.
 
 `new_books(capacity, n)` allocates `n` books as one array; `books[i]` is a record that the compiled functions below take by
-reference, from Python and from other compiled code alike. A book is memory and nothing else: copying, saving or comparing
-its bytes copies, saves or compares the book.
+reference, from Python and from other compiled code alike. A book is memory and nothing else: copying or saving its bytes
+copies or saves the book.
 
-    from engine.book import SMALL, best, insert_order, new_books, top_levels
+    from engine.book import SMALL, best, insert_order, new_books
 
     book = new_books(SMALL, 1)[0]
     insert_order(book, 0, 17, 3, 10_000, 5, 1)        # bid 17 of account 3: 5 lots at 10,000 ticks, entered at 1 ns
@@ -21,7 +21,7 @@ not fit is refused with a status and changes nothing.
 **Crossed books.** These functions never match. A book that is rebuilt from a feed may be crossed for a moment; only
 `engine.matching` keeps bid below ask.
 
-Sides are `contract.Side` values. All times are UTC nanoseconds, prices ticks, quantities lots.
+`side` is a `contract.Side` value. Times are UTC nanoseconds, prices ticks, quantities lots.
 """
 
 from __future__ import annotations
@@ -29,22 +29,62 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-import msgspec
 import numpy as np
 from numba import njit
 
 from engine import id_index
-from engine.contract import NO_ORDER, EventFlag, EventKind
-from engine.ladder import NO_KEY, NO_LEVEL, close_level, find_level, ladder_dtype, next_key, open_level
+from engine.bitmap import signed
+from engine.contract import NO_ACCOUNT, NO_ORDER, EventFlag, EventKind
+from engine.ladder import NO_KEY, NO_LEVEL, close_level, find_level, next_key, open_level
+from engine.layout import LARGE, MAX_PRICE, MAX_QTY, MEDIUM, SMALL, Capacity, book_dtype, new_books
+
+__all__ = [
+    "LARGE",
+    "MAX_PRICE",
+    "MAX_QTY",
+    "MEDIUM",
+    "NO_SLOT",
+    "NO_SYMBOL",
+    "SMALL",
+    "BookStatus",
+    "Capacity",
+    "apply_event",
+    "apply_events",
+    "best",
+    "book_dtype",
+    "clear",
+    "insert_at",
+    "insert_order",
+    "is_full",
+    "level_id",
+    "level_qty",
+    "new_books",
+    "next_level",
+    "order_lookup",
+    "reduce_order",
+    "remove_at",
+    "remove_order",
+    "set_level",
+    "side_key",
+    "state_hash",
+    "top_levels",
+]
+
+NO_SLOT: Final = -1
+"""`order_lookup`'s answer for an order that does not rest."""
+
+NO_SYMBOL: Final = -1
+"""The symbol of an event that belongs to none."""
+
 
 class BookStatus(IntEnum):
-    """What a change of the book came to. All but OK, QTY_OVER and NO_EFFECT leave the book as it was."""
+    """What a change of the book came to. All but OK and QTY_OVER leave the orders as they were."""
 
     OK = 0
     NO_EFFECT = 1
     """An event that belongs to no book or does not change one (a reject, a reference price, a trade without a maker id)."""
     UNKNOWN_ORDER = 2
-    """No such order rests here: usual for a recording that starts in mid-session."""
+    """No such order or level rests here: usual for a recording that starts in mid-session."""
     QTY_OVER = 3
     """More lots were taken than the order had: all of them are gone now, and the order with them."""
     DUPLICATE_ORDER = 4
@@ -55,29 +95,53 @@ class BookStatus(IntEnum):
     UNKNOWN_SYMBOL = 8
 
 
+# Plain integers: compiled code stores and returns these without touching the enums.
+_OK: Final = int(BookStatus.OK)
+_NO_EFFECT: Final = int(BookStatus.NO_EFFECT)
+_UNKNOWN_ORDER: Final = int(BookStatus.UNKNOWN_ORDER)
+_QTY_OVER: Final = int(BookStatus.QTY_OVER)
+_DUPLICATE_ORDER: Final = int(BookStatus.DUPLICATE_ORDER)
+_BAD_VALUE: Final = int(BookStatus.BAD_VALUE)
+_POOL_FULL: Final = int(BookStatus.POOL_FULL)
+_FAR_LEVELS_FULL: Final = int(BookStatus.FAR_LEVELS_FULL)
+_UNKNOWN_SYMBOL: Final = int(BookStatus.UNKNOWN_SYMBOL)
+_ADD: Final = int(EventKind.ADD)
+_CANCEL: Final = int(EventKind.CANCEL)
+_TRADE: Final = int(EventKind.TRADE)
+_LEVEL: Final = int(EventKind.LEVEL)
+_CLEAR: Final = int(EventKind.CLEAR)
+_HIDDEN: Final = int(EventFlag.HIDDEN)
+
+# -- orders ------------------------------------------------------------------------------------------------------------
+
+
 @njit(cache=True, nogil=True)
-def side_key(side: int, price: int) -> np.int64:
+def side_key(side: int, price: int) -> int:
     """The ladder key of a price, and the price of a key: bids count up, asks count down."""
-    return np.int64(price if side == 0 else -price)
+    return price if side == 0 else -price
 
 
 @njit(cache=True, nogil=True)
-def order_lookup(book: np.void, order_id: int) -> np.int64:
-    """The slot of a resting order, for `book["orders"][slot]`, or -1."""
-    slot = id_index.find(book["index"], book["orders"], np.int64(order_id))[1]
-    return np.int64(slot) if slot else np.int64(NO_ORDER_SLOT)
+def order_lookup(book: np.void, order_id: int) -> int:
+    """The slot of a resting order or -1. `book["orders"][slot]` has its `account`, `price`, `qty`, `ts_ns` and `side`.
+
+    A slot is good until the order leaves the book.
+    """
+    slot = id_index.find(book["index"], book["orders"], order_id)[1]
+    return signed(slot) if slot else NO_SLOT
 
 
 @njit(cache=True, nogil=True)
 def is_full(book: np.void) -> bool:
     """Whether the pool has no place for another order."""
-    return book["free"] == 0 and book["used"] == book["orders"].shape[0] - 1
+    full: bool = book["free"] == 0 and book["used"] == book["orders"].shape[0] - 1
+    return full
 
 
 @njit(cache=True, nogil=True)
 def insert_order(book: np.void, side: int, order_id: int, account: int, price: int, qty: int, ts_ns: int) -> int:
     """Put an order at the end of its level's queue. Returns a BookStatus; nothing changes unless it is OK."""
-    position, slot = id_index.find(book["index"], book["orders"], np.int64(order_id))
+    position, slot = id_index.find(book["index"], book["orders"], order_id)
     if slot:
         return _DUPLICATE_ORDER
     return insert_at(book, position, side, order_id, account, price, qty, ts_ns)
@@ -90,7 +154,7 @@ def insert_at(
     """`insert_order` for a caller that has just looked the id up: `position` is where `id_index.find` did not find it."""
     ladder = book["sides"][side]
     orders = book["orders"]
-    if price < 1 or price > MAX_PRICE or qty < 1 or qty > MAX_QTY - ladder["lots"] or order_id == 0:
+    if price < 1 or price > MAX_PRICE or qty < 1 or qty > MAX_QTY - ladder["lots"] or order_id == NO_ORDER:
         return _BAD_VALUE
     if is_full(book):
         return _POOL_FULL
@@ -101,8 +165,8 @@ def insert_at(
     if slot:
         book["free"] = orders[slot]["next"]
     else:
-        slot = np.uint32(book["used"] + np.uint32(1))
-        book["used"] = slot
+        book["used"] += 1
+        slot = book["used"]
     level = ladder["levels"][at]
     order = orders[slot]
     order["order_id"] = order_id
@@ -120,21 +184,21 @@ def insert_at(
     level["tail"] = slot
     level["lots"] += qty
     ladder["lots"] += qty
-    id_index.put(book["index"], position, np.int64(order_id), np.uint64(slot))
+    id_index.put(book["index"], position, order_id, np.uint64(slot))
     return _OK
 
 
 @njit(cache=True, nogil=True)
-def reduce_order(book: np.void, slot: int, qty: int) -> np.int64:
+def reduce_order(book: np.void, slot: int, qty: int) -> int:
     """Take `qty` lots off a resting order, which keeps its place; at nothing left it is removed. Returns what still rests.
 
     `slot` comes from `order_lookup`; 1 ≤ `qty` ≤ the order's.
     """
     order = book["orders"][slot]
-    left = order["qty"] - qty
+    left: int = order["qty"] - qty
     if left == 0:
         remove_order(book, slot)
-        return np.int64(0)
+        return 0
     ladder = book["sides"][order["side"]]
     order["qty"] = left
     ladder["levels"][find_level(ladder, side_key(order["side"], order["price"]))]["lots"] -= qty
@@ -151,7 +215,7 @@ def remove_order(book: np.void, slot: int) -> None:
 
 @njit(cache=True, nogil=True)
 def remove_at(book: np.void, position: np.uint64, slot: np.uint64) -> None:
-    """`remove_order` for a caller that has just looked the id up with `id_index.find`."""
+    """`remove_order` for a caller that has just looked the id up: what `id_index.find` answered."""
     orders = book["orders"]
     order = orders[slot]
     ladder = book["sides"][order["side"]]
@@ -176,40 +240,6 @@ def remove_at(book: np.void, position: np.uint64, slot: np.uint64) -> None:
 
 
 @njit(cache=True, nogil=True)
-def set_level(book: np.void, side: int, price: int, qty: int, ts_ns: int) -> int:
-    """Make the aggregated level of an L2 feed show `qty` lots (0: none). Returns a BookStatus.
-
-    The level is one pseudo-order of no account with the id `level_id(side, price)`. It entered when the level appeared.
-    """
-    if price < 1 or price > MAX_PRICE or qty < 0:
-        return _BAD_VALUE
-    slot = order_lookup(book, level_id(side, price))
-    if slot < 0:
-        if qty == 0:
-            return _UNKNOWN_ORDER
-        return insert_order(book, side, level_id(side, price), -1, price, qty, ts_ns)
-    change = qty - book["orders"][slot]["qty"]
-    if qty == 0:
-        remove_order(book, slot)
-    elif change < 0:
-        reduce_order(book, slot, -change)
-    else:
-        ladder = book["sides"][side]
-        if change > MAX_QTY - ladder["lots"]:
-            return _BAD_VALUE
-        book["orders"][slot]["qty"] = qty
-        ladder["levels"][find_level(ladder, side_key(side, price))]["lots"] += change
-        ladder["lots"] += change
-    return _OK
-
-
-@njit(cache=True, nogil=True)
-def level_id(side: int, price: int) -> np.int64:
-    """The id of an aggregated level's pseudo-order: -(2 · price + side), negative, so that no real id can be equal."""
-    return np.int64(-(2 * price + side))
-
-
-@njit(cache=True, nogil=True)
 def clear(book: np.void) -> None:
     """Remove every order. The book's time stays."""
     for side in range(2):
@@ -218,37 +248,41 @@ def clear(book: np.void) -> None:
             remove_order(book, ladder["levels"][find_level(ladder, ladder["touch"])]["head"])
 
 
+# -- levels ------------------------------------------------------------------------------------------------------------
+
+
 @njit(cache=True, nogil=True)
-def best(book: np.void, side: int) -> np.int64:
+def best(book: np.void, side: int) -> int:
     """The best price of a side, or 0 where it is empty."""
-    touch = book["sides"][side]["touch"]
-    return side_key(side, touch) if touch != NO_KEY else np.int64(0)
+    touch: int = book["sides"][side]["touch"]
+    return side_key(side, touch) if touch != NO_KEY else 0
 
 
 @njit(cache=True, nogil=True)
-def level_qty(book: np.void, side: int, price: int) -> np.int64:
+def level_qty(book: np.void, side: int, price: int) -> int:
     """Lots displayed at a price; 0 where there is no such level."""
     ladder = book["sides"][side]
     at = find_level(ladder, side_key(side, price))
-    return ladder["levels"][at]["lots"] if at != NO_LEVEL else np.int64(0)
+    lots: int = ladder["levels"][at]["lots"] if at != NO_LEVEL else 0
+    return lots
 
 
 @njit(cache=True, nogil=True)
-def next_level(book: np.void, side: int, price: int) -> tuple[np.int64, np.int64]:
+def next_level(book: np.void, side: int, price: int) -> tuple[int, int]:
     """(price, lots) of the first level worse than `price`, far levels included; (0, 0) after the last.
 
     `price` 0 asks for the touch: `price, qty = next_level(book, side, 0)`, then go on from `price` until it is 0.
     """
     ladder = book["sides"][side]
-    key = ladder["touch"] if price == 0 else next_key(ladder, side_key(side, price))
+    key: int = ladder["touch"] if price == 0 else next_key(ladder, side_key(side, price))
     if key == NO_KEY:
-        return np.int64(0), np.int64(0)
+        return 0, 0
     return side_key(side, key), ladder["levels"][find_level(ladder, key)]["lots"]
 
 
 @njit(cache=True, nogil=True)
 def top_levels(book: np.void, side: int, n: int, out_price: np.ndarray, out_qty: np.ndarray) -> int:
-    """Write the best `n` levels of a side, touch first, into two int64 arrays. Returns how many there were."""
+    """Write the best `n` levels of a side, touch first, into two int64 arrays of at least `n`. Returns how many there were."""
     count = 0
     price, qty = next_level(book, side, 0)
     while price != 0 and count < n:
@@ -260,30 +294,65 @@ def top_levels(book: np.void, side: int, n: int, out_price: np.ndarray, out_qty:
 
 
 @njit(cache=True, nogil=True)
-def _fold(h: np.uint64, value: np.uint64) -> np.uint64:
-    h = (h ^ value) * np.uint64(0xFF51AFD7ED558CCD)
+def level_id(side: int, price: int) -> int:
+    """The id of an aggregated level's pseudo-order: -(2 · price + side), negative, so that no real id can be equal."""
+    return -(2 * price + side)
+
+
+@njit(cache=True, nogil=True)
+def set_level(book: np.void, side: int, price: int, qty: int, ts_ns: int) -> int:
+    """Make the aggregated level of an L2 feed show `qty` lots (0: none). Returns a BookStatus.
+
+    The level is one pseudo-order of no account with the id `level_id(side, price)`. It entered when the level appeared.
+    """
+    if price < 1 or price > MAX_PRICE or qty < 0:
+        return _BAD_VALUE
+    slot = order_lookup(book, level_id(side, price))
+    if slot == NO_SLOT:
+        if qty == 0:
+            return _UNKNOWN_ORDER
+        return insert_order(book, side, level_id(side, price), NO_ACCOUNT, price, qty, ts_ns)
+    change: int = qty - book["orders"][slot]["qty"]
+    if change < 0:
+        reduce_order(book, slot, -change)
+        return _OK
+    ladder = book["sides"][side]
+    if change > MAX_QTY - ladder["lots"]:
+        return _BAD_VALUE
+    book["orders"][slot]["qty"] = qty
+    ladder["levels"][find_level(ladder, side_key(side, price))]["lots"] += change
+    ladder["lots"] += change
+    return _OK
+
+
+# -- the whole book ----------------------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True)
+def _fold(h: np.uint64, value: int) -> np.uint64:
+    h = (h ^ np.uint64(value)) * np.uint64(0xFF51AFD7ED558CCD)
     return h ^ (h >> np.uint64(32))
 
 
 @njit(cache=True, nogil=True)
 def state_hash(book: np.void) -> np.uint64:
-    """64 bits over all that the book's future depends on, whatever its capacity and the layout of its memory.
+    """64 bits over what rests, the book's time and a half-done op, whatever the capacity and the layout of memory.
 
     fold(h, x) is z ^ (z >> 32) with z = (h ^ x) · 0xFF51AFD7ED558CCD modulo 2**64. A level is 1 folded with its side, price
     and, order by order in the queue, id, account, qty and entry time. The book is 2 folded with its time and the id and
     remainder of a half-done op, plus the sum of its levels modulo 2**64.
     """
-    total = _fold(_fold(_fold(np.uint64(2), np.uint64(book["ts_ns"])), np.uint64(book["resume_id"])), np.uint64(book["resume_left"]))
+    total = _fold(_fold(_fold(np.uint64(2), book["ts_ns"]), book["resume_id"]), book["resume_left"])
     for side in range(2):
         ladder = book["sides"][side]
         key = ladder["touch"]
         while key != NO_KEY:
-            h = _fold(_fold(np.uint64(1), np.uint64(side)), np.uint64(side_key(side, key)))
+            h = _fold(_fold(np.uint64(1), side), side_key(side, key))
             slot = ladder["levels"][find_level(ladder, key)]["head"]
             while slot:
                 order = book["orders"][slot]
-                h = _fold(_fold(h, np.uint64(order["order_id"])), np.uint64(order["account"]))
-                h = _fold(_fold(h, np.uint64(order["qty"])), np.uint64(order["ts_ns"]))
+                h = _fold(_fold(h, order["order_id"]), order["account"])
+                h = _fold(_fold(h, order["qty"]), order["ts_ns"])
                 slot = order["next"]
             total += h
             key = next_key(ladder, key)
@@ -301,7 +370,7 @@ def apply_event(book: np.void, event: np.void) -> int:
     kind = event["kind"]
     book["ts_ns"] = max(book["ts_ns"], event["ts_ns"])
     if kind == _ADD:
-        if event["side"] > 1 or event["order_id"] < 1:
+        if event["side"] > 1 or event["order_id"] <= NO_ORDER:
             return _BAD_VALUE
         return insert_order(
             book, event["side"], event["order_id"], event["account"], event["price"], event["qty"], event["ts_ns"]
@@ -324,12 +393,12 @@ def apply_event(book: np.void, event: np.void) -> int:
 
 @njit(cache=True, nogil=True)
 def _take(book: np.void, order_id: int, qty: int) -> int:
-    if qty < 1:
+    if order_id <= NO_ORDER or qty < 1:
         return _BAD_VALUE
     slot = order_lookup(book, order_id)
-    if slot < 0:
+    if slot == NO_SLOT:
         return _UNKNOWN_ORDER
-    held = book["orders"][slot]["qty"]
+    held: int = book["orders"][slot]["qty"]
     reduce_order(book, slot, min(qty, held))
     return _OK if qty <= held else _QTY_OVER
 
@@ -344,20 +413,3 @@ def apply_events(books: np.ndarray, events: np.ndarray, counts: np.ndarray) -> N
             counts[apply_event(books[symbol], event)] += 1
         else:
             counts[_NO_EFFECT if symbol == NO_SYMBOL else _UNKNOWN_SYMBOL] += 1
-
-# Plain integers: Numba stores these into arrays and returns them without touching the enum.
-_OK: Final = int(BookStatus.OK)
-_NO_EFFECT: Final = int(BookStatus.NO_EFFECT)
-_UNKNOWN_ORDER: Final = int(BookStatus.UNKNOWN_ORDER)
-_QTY_OVER: Final = int(BookStatus.QTY_OVER)
-_DUPLICATE_ORDER: Final = int(BookStatus.DUPLICATE_ORDER)
-_BAD_VALUE: Final = int(BookStatus.BAD_VALUE)
-_POOL_FULL: Final = int(BookStatus.POOL_FULL)
-_FAR_LEVELS_FULL: Final = int(BookStatus.FAR_LEVELS_FULL)
-_UNKNOWN_SYMBOL: Final = int(BookStatus.UNKNOWN_SYMBOL)
-_ADD: Final = int(EventKind.ADD)
-_CANCEL: Final = int(EventKind.CANCEL)
-_TRADE: Final = int(EventKind.TRADE)
-_LEVEL: Final = int(EventKind.LEVEL)
-_CLEAR: Final = int(EventKind.CLEAR)
-_HIDDEN: Final = int(EventFlag.HIDDEN)

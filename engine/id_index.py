@@ -22,7 +22,7 @@ _HALF: Final = np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
-def half_hash(order_id: np.int64) -> np.uint64:
+def half_hash(order_id: int) -> np.uint64:
     """32 well-mixed bits of an id: runs, strides and ids that carry an account in their upper bits all spread."""
     h = np.uint64(order_id)
     h = (h ^ (h >> _HALF)) * _MULTIPLIER_1
@@ -31,7 +31,7 @@ def half_hash(order_id: np.int64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def find(index: np.ndarray, orders: np.ndarray, order_id: np.int64) -> tuple[np.uint64, np.uint64]:
+def find(index: np.ndarray, orders: np.ndarray, order_id: int) -> tuple[np.uint64, np.uint64]:
     """(position in the index, order slot) of an id; slot 0 if it is not there, and then the position is where to `put` it."""
     mask = np.uint64(index.shape[0] - 1)
     h = half_hash(order_id)
@@ -48,7 +48,7 @@ def find(index: np.ndarray, orders: np.ndarray, order_id: np.int64) -> tuple[np.
 
 
 @njit(cache=True, nogil=True)
-def put(index: np.ndarray, position: np.uint64, order_id: np.int64, slot: np.uint64) -> None:
+def put(index: np.ndarray, position: np.uint64, order_id: int, slot: np.uint64) -> None:
     """Write an entry at the free position that `find` returned, with no other change in between."""
     index[position] = (half_hash(order_id) << _SLOT_BITS) | slot
 

@@ -1,9 +1,9 @@
 """What is traded: tick, lot and margin of an instrument, and the rule packs that hold them (`packs/*.toml`).
 
-    >>> pack = load_pack("core")
-    >>> btc = pack.instrument("BTC-PERP")
-    >>> btc.tick, btc.notional_micro
-    (5.0, 5000)
+>>> pack = load_pack("core")
+>>> btc = pack.instrument("BTC-PERP")
+>>> btc.tick, btc.notional_micro
+(5.0, 5000)
 """
 
 from __future__ import annotations

@@ -103,6 +103,8 @@ class Journal:
             journal._refuse_newer_epoch()
         segments = journal._segments()
         end = _HEADER.size + _CHECKSUM.size
+        if segments and segments[0].first_op:
+            raise JournalError(f"{directory}: the ops before {segments[0].first_op} are missing; restore the older segments")
         for number, segment in enumerate(segments):
             last = number == len(segments) - 1
             limit = None if last else segments[number + 1].first_op
@@ -224,6 +226,7 @@ class Journal:
             file.write(head + _CHECKSUM.pack(zlib.crc32(head)))
             file.flush()
             os.fsync(file.fileno())
+            _sync_directory(self._directory)
         self._file = file
         self._seen_mtime_ns = os.stat(self._directory).st_mtime_ns
         self._refuse_newer_epoch()

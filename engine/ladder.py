@@ -29,10 +29,11 @@ from numba import njit
 
 from engine.bitmap import at_or_below, bitmap_dtype, discard, insert
 
-NO_KEY: Final = np.int64(-(2**63))
+NO_KEY: Final = -(2**63)
 """The key of "no level": worse than every key, so that "the touch is at least as good as a limit" is one comparison."""
 
-NO_LEVEL: Final = np.int64(-1)
+NO_LEVEL: Final = -1
+"""The slot of a level that has no place."""
 
 LEVEL_DTYPE: Final = np.dtype([("lots", "<i8"), ("head", "<u4"), ("tail", "<u4")])
 """Lots displayed, and the first and last order of the queue (order slots; 0 and 0 where the level is closed)."""
@@ -58,21 +59,22 @@ def ladder_dtype(ticks: int, far_levels: int) -> np.dtype[np.void]:
 @njit(cache=True, nogil=True)
 def window_ticks(ladder: np.void) -> int:
     """The size of the window, a constant of the record's type."""
-    return ladder["levels"].shape[0] - ladder["far_keys"].shape[0]
+    ticks: int = ladder["levels"].shape[0] - ladder["far_keys"].shape[0]
+    return ticks
 
 
 @njit(cache=True, nogil=True)
-def window_slot(ladder: np.void, key: np.int64) -> np.uint64:
+def window_slot(ladder: np.void, key: int) -> int:
     """The slot of a key that lies in the window; the touch always does."""
-    return np.uint64(key) & np.uint64(window_ticks(ladder) - 1)
+    return key & (window_ticks(ladder) - 1)
 
 
 @njit(cache=True, nogil=True)
-def find_level(ladder: np.void, key: np.int64) -> np.int64:
+def find_level(ladder: np.void, key: int) -> int:
     """The slot of `key`'s level, which may be a closed one of the window, or NO_LEVEL."""
     offset = key - ladder["base"]
     if 0 <= offset < window_ticks(ladder):
-        return np.int64(window_slot(ladder, key))
+        return window_slot(ladder, key)
     if offset < 0:
         at = _far_position(ladder, key)
         if at < ladder["far_count"] and ladder["far_keys"][at] == key:
@@ -81,18 +83,18 @@ def find_level(ladder: np.void, key: np.int64) -> np.int64:
 
 
 @njit(cache=True, nogil=True)
-def next_key(ladder: np.void, key: np.int64) -> np.int64:
+def next_key(ladder: np.void, key: int) -> int:
     """The best key worse than `key` that has an open level, in the window or far, or NO_KEY."""
     below = _next_in_window(ladder, key)
     if below == NO_KEY and ladder["far_count"] > 0:
         at = _far_position(ladder, key)
         if at > 0:
-            return ladder["far_keys"][at - 1]
+            below = ladder["far_keys"][at - 1]
     return below
 
 
 @njit(cache=True, nogil=True)
-def open_level(ladder: np.void, key: np.int64) -> np.int64:
+def open_level(ladder: np.void, key: int) -> int:
     """The slot of `key`'s level, opened if it was closed. The caller puts an order into it.
 
     Returns NO_LEVEL, with nothing changed, where the far table has no room.
@@ -108,17 +110,17 @@ def open_level(ladder: np.void, key: np.int64) -> np.int64:
         return _open_far(ladder, key)
     slot = window_slot(ladder, key)
     insert(ladder["bitmap"], slot)
-    return np.int64(slot)
+    return slot
 
 
 @njit(cache=True, nogil=True)
-def close_level(ladder: np.void, key: np.int64, slot: np.int64) -> None:
+def close_level(ladder: np.void, key: int, slot: int) -> None:
     """Close the level of `key` at `slot`, whose queue is empty."""
     ticks = window_ticks(ladder)
     if slot >= ticks:
         _remove_far(ladder, slot - ticks)
         return
-    discard(ladder["bitmap"], np.uint64(slot))
+    discard(ladder["bitmap"], slot)
     if key == ladder["touch"]:
         touch = next_key(ladder, key)
         ladder["touch"] = touch
@@ -127,31 +129,32 @@ def close_level(ladder: np.void, key: np.int64, slot: np.int64) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _base_for(ladder: np.void, touch: np.int64) -> np.int64:
+def _base_for(ladder: np.void, touch: int) -> int:
     ticks = window_ticks(ladder)
     return touch - (ticks - ticks // 4)
 
 
 @njit(cache=True, nogil=True)
-def _next_in_window(ladder: np.void, key: np.int64) -> np.int64:
+def _next_in_window(ladder: np.void, key: int) -> int:
     ticks = window_ticks(ladder)
-    highest = min(key - ladder["base"], np.int64(ticks)) - 1  # the offset to search down from
+    highest = min(key - ladder["base"], ticks) - 1  # the offset to search down from
     if highest < 0:
         return NO_KEY
     slot = at_or_below(ladder["bitmap"], window_slot(ladder, ladder["base"] + highest))
     if slot < 0:
-        slot = at_or_below(ladder["bitmap"], np.uint64(ticks - 1))
+        slot = at_or_below(ladder["bitmap"], ticks - 1)
         if slot < 0:
             return NO_KEY
     # The search runs down the ring's slots. It may pass the window's lower end and find a slot of its upper end instead.
-    offset = np.int64(np.uint64(slot - ladder["base"]) & np.uint64(ticks - 1))
-    return ladder["base"] + offset if offset <= highest else NO_KEY
+    offset = (slot - ladder["base"]) & (ticks - 1)
+    below: int = ladder["base"] + offset if offset <= highest else NO_KEY
+    return below
 
 
 @njit(cache=True, nogil=True)
-def _far_position(ladder: np.void, key: np.int64) -> np.int64:
+def _far_position(ladder: np.void, key: int) -> int:
     """How many far keys are worse than `key`."""
-    low, high = np.int64(0), ladder["far_count"]
+    low, high = 0, ladder["far_count"]
     while low < high:
         middle = (low + high) // 2
         if ladder["far_keys"][middle] < key:
@@ -162,7 +165,7 @@ def _far_position(ladder: np.void, key: np.int64) -> np.int64:
 
 
 @njit(cache=True, nogil=True)
-def _open_far(ladder: np.void, key: np.int64) -> np.int64:
+def _open_far(ladder: np.void, key: int) -> int:
     ticks = window_ticks(ladder)
     keys, levels, count = ladder["far_keys"], ladder["levels"], ladder["far_count"]
     at = _far_position(ladder, key)
@@ -180,7 +183,7 @@ def _open_far(ladder: np.void, key: np.int64) -> np.int64:
 
 
 @njit(cache=True, nogil=True)
-def _remove_far(ladder: np.void, at: np.int64) -> None:
+def _remove_far(ladder: np.void, at: int) -> None:
     ticks = window_ticks(ladder)
     keys, levels, count = ladder["far_keys"], ladder["levels"], ladder["far_count"] - 1
     for i in range(at, count):
@@ -190,11 +193,11 @@ def _remove_far(ladder: np.void, at: np.int64) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _raise_window(ladder: np.void, base: np.int64) -> bool:
+def _raise_window(ladder: np.void, base: int) -> bool:
     """Move the window up to `base`; False, with nothing changed, where the levels that leave find no room."""
     ticks = window_ticks(ladder)
     highest = _next_in_window(ladder, base)
-    leaving = np.int64(0)
+    leaving = 0
     key = highest
     while key != NO_KEY:
         leaving += 1
@@ -206,9 +209,9 @@ def _raise_window(ladder: np.void, base: np.int64) -> bool:
     for at in range(count - 1, count - 1 - leaving, -1):
         slot = window_slot(ladder, key)
         ladder["far_keys"][at] = key
-        _move_level(ladder["levels"], np.int64(slot), ticks + at)
+        _move_level(ladder["levels"], slot, ticks + at)
+        _blank_level(ladder["levels"], slot)
         discard(ladder["bitmap"], slot)
-        _blank_level(ladder["levels"], np.int64(slot))
         key = _next_in_window(ladder, key)
     ladder["far_count"] = count
     ladder["base"] = base
@@ -216,7 +219,7 @@ def _raise_window(ladder: np.void, base: np.int64) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _lower_window(ladder: np.void, base: np.int64) -> None:
+def _lower_window(ladder: np.void, base: int) -> None:
     """Move the window down to `base`. What leaves at its upper end is above the touch, so it is closed."""
     ticks = window_ticks(ladder)
     ladder["base"] = base
@@ -226,20 +229,20 @@ def _lower_window(ladder: np.void, base: np.int64) -> None:
         if key < base:
             return
         slot = window_slot(ladder, key)
-        _move_level(ladder["levels"], ticks + at, np.int64(slot))
+        _move_level(ladder["levels"], ticks + at, slot)
         insert(ladder["bitmap"], slot)
         ladder["far_count"] = at
 
 
 @njit(cache=True, nogil=True)
-def _move_level(levels: np.ndarray, source: np.int64, target: np.int64) -> None:
+def _move_level(levels: np.ndarray, source: int, target: int) -> None:
     levels[target]["lots"] = levels[source]["lots"]
     levels[target]["head"] = levels[source]["head"]
     levels[target]["tail"] = levels[source]["tail"]
 
 
 @njit(cache=True, nogil=True)
-def _blank_level(levels: np.ndarray, slot: np.int64) -> None:
+def _blank_level(levels: np.ndarray, slot: int) -> None:
     levels[slot]["lots"] = 0
     levels[slot]["head"] = 0
     levels[slot]["tail"] = 0

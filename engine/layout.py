@@ -46,11 +46,17 @@ LARGE: Final = Capacity("large", ladder_ticks=65_536, orders=262_144, ids=524_28
 """24 MB a book (touched only as it fills): a full-depth feed with a fine tick."""
 
 ORDER_DTYPE: Final = np.dtype(
-    {
-        "names": ["order_id", "account", "price", "qty", "ts_ns", "next", "prev", "side"],
-        "formats": ["<i8", "<i8", "<i8", "<i8", "<i8", "<u4", "<u4", "u1"],
-        "itemsize": _CACHE_LINE,
-    }
+    [
+        ("order_id", "<i8"),
+        ("account", "<i8"),
+        ("price", "<i8"),
+        ("qty", "<i8"),
+        ("ts_ns", "<i8"),
+        ("next", "<u4"),
+        ("prev", "<u4"),
+        ("side", "u1"),
+        ("reserved", "u1", (15,)),  # to a cache line; a gap without a name would make copies differ in its bytes
+    ]
 )
 """One resting order. `qty` is what still rests, `ts_ns` when it entered; `next` and `prev` link its level's queue (0: none)."""
 

@@ -1,21 +1,24 @@
 """Price-time matching: a batch of ops in, events out, over any number of books.
 
-    import numpy as np
-    from engine.book import SMALL, new_books
-    from engine.contract import OP_DTYPE, OpKind, Side, TimeInForce
-    from engine.matching import run
-
-    ops = np.zeros(3, OP_DTYPE)
-    ops["kind"] = OpKind.NEW
-    ops["ts_ns"] = [1, 2, 3]
-    ops["order_id"] = [11, 12, 13]
-    ops["account"] = [7, 8, 9]
-    ops["side"] = [Side.SELL, Side.SELL, Side.BUY]
-    ops["price"] = [101, 100, 101]
-    ops["qty"] = [5, 2, 4]
-    books = new_books(SMALL, 1)
-    events = run(books, ops)
-    # ADD 11, ADD 12, TRADE 13 with 12 (2 lots at 100), TRADE 13 with 11 (2 lots at 101), DONE 13
+>>> import numpy as np
+>>> from engine.book import SMALL, new_books
+>>> from engine.contract import OP_DTYPE, EventKind, OpKind, Side
+>>> from engine.matching import run
+>>> ops = np.zeros(3, OP_DTYPE)
+>>> ops["kind"] = OpKind.NEW
+>>> ops["ts_ns"] = [1, 2, 3]
+>>> ops["order_id"] = [11, 12, 13]
+>>> ops["account"] = [7, 8, 9]
+>>> ops["side"] = [Side.SELL, Side.SELL, Side.BUY]
+>>> ops["price"] = [101, 100, 101]
+>>> ops["qty"] = [5, 2, 4]
+>>> for e in run(new_books(SMALL, 1), ops):
+...     print(e["seq"], EventKind(e["kind"]).name, e["order_id"], e["contra_order_id"], e["price"], e["qty"])
+1 ADD 11 0 101 5
+2 ADD 12 0 100 2
+3 TRADE 13 12 100 2
+4 TRADE 13 11 101 2
+5 DONE 13 0 101 4
 
 `run` allocates; `process` below it is the compiled function that works in the caller's buffers and stops where they are full.
 
@@ -43,17 +46,8 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from engine.book import (
-    MAX_PRICE,
-    MAX_QTY,
-    NO_SYMBOL,
-    BookStatus,
-    insert_order,
-    order_lookup,
-    reduce_order,
-    remove_order,
-    side_key,
-)
+from engine import id_index
+from engine.book import MAX_PRICE, MAX_QTY, NO_SYMBOL, BookStatus, insert_at, reduce_order, remove_at, side_key
 from engine.contract import (
     EVENT_DTYPE,
     NO_ACCOUNT,
@@ -69,6 +63,37 @@ from engine.ladder import NO_KEY, window_slot
 
 _RUN_EVENTS: Final = 65_536
 """Events `run` makes room for at a time."""
+
+# Plain integers: compiled code stores these without touching the enums.
+_NO_OP: Final = 0
+_OP_NEW: Final = int(OpKind.NEW)
+_OP_CANCEL: Final = int(OpKind.CANCEL)
+_MARKET: Final = int(OrderType.MARKET)
+_IOC: Final = int(TimeInForce.IOC)
+_POST_ONLY: Final = int(OpFlag.POST_ONLY)
+_ADD: Final = int(EventKind.ADD)
+_CANCEL: Final = int(EventKind.CANCEL)
+_TRADE: Final = int(EventKind.TRADE)
+_DONE: Final = int(EventKind.DONE)
+_REJECT: Final = int(EventKind.REJECT)
+_NONE: Final = int(Reason.NONE)
+_FILLED: Final = int(Reason.FILLED)
+_IOC_REMAINDER: Final = int(Reason.IOC_REMAINDER)
+_NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
+_BY_OWNER: Final = int(Reason.BY_OWNER)
+_POST_ONLY_WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
+_UNKNOWN_SYMBOL: Final = int(Reason.UNKNOWN_SYMBOL)
+_UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
+_NOT_OWNER: Final = int(Reason.NOT_OWNER)
+_DUPLICATE_ORDER_ID: Final = int(Reason.DUPLICATE_ORDER_ID)
+_BAD_QUANTITY: Final = int(Reason.BAD_QUANTITY)
+_BAD_PRICE: Final = int(Reason.BAD_PRICE)
+_BAD_FIELD: Final = int(Reason.BAD_FIELD)
+_POOL_FULL: Final = int(Reason.POOL_FULL)
+_FAR_LEVELS_FULL: Final = int(Reason.FAR_LEVELS_FULL)
+_TIME_WENT_BACK: Final = int(Reason.TIME_WENT_BACK)
+_STATUS_POOL_FULL: Final = int(BookStatus.POOL_FULL)
+_STATUS_FAR_LEVELS_FULL: Final = int(BookStatus.FAR_LEVELS_FULL)
 
 
 def run(books: np.ndarray, ops: np.ndarray, first_seq: int = 1) -> np.ndarray:
@@ -98,38 +123,48 @@ def process(books: np.ndarray, ops: np.ndarray, events: np.ndarray, first_seq: i
         if written == events.shape[0]:
             return i, written
         op = ops[i]
+        seq = first_seq + written
         if not 0 <= op["symbol"] < books.shape[0]:
-            _report(events[written], first_seq + written, op["ts_ns"], op, _REJECT, op["qty"], 0, _UNKNOWN_SYMBOL)
+            _report(events[written], seq, op["ts_ns"], op, _REJECT, op["qty"], 0, _UNKNOWN_SYMBOL)
             events[written]["symbol"] = NO_SYMBOL
             written += 1
             continue
         book = books[op["symbol"]]
+        position, slot = id_index.find(book["index"], book["orders"], op["order_id"])
         if book["resume_id"] == _NO_OP:
-            reason = _BAD_FIELD
-            if op["ts_ns"] < book["ts_ns"]:
-                reason = _TIME_WENT_BACK
-            else:
-                book["ts_ns"] = op["ts_ns"]
-                if op["kind"] == _OP_NEW:
-                    reason = _check_new(book, op)
-                elif op["kind"] == _OP_CANCEL:
-                    reason = _cancel(book, op, events[written], first_seq + written)
-            if reason != _NONE:
-                _report(events[written], first_seq + written, book["ts_ns"], op, _REJECT, op["qty"], 0, reason)
-                written += 1
-                continue
-            if op["kind"] == _OP_CANCEL:
-                written += 1
-                continue
-        written = _execute(book, op, events, written, first_seq)
-        if book["resume_id"] != _NO_OP:
-            return i, written
+            reason = _check(book, op, slot)
+        elif book["resume_id"] == op["order_id"] and op["kind"] == _OP_NEW:
+            reason = _NONE
+        else:
+            raise ValueError("a book is in the midst of another op: go on with the op that was not consumed")
+        if reason != _NONE:
+            _report(events[written], seq, book["ts_ns"], op, _REJECT, op["qty"], 0, reason)
+            written += 1
+        elif op["kind"] == _OP_CANCEL:
+            _cancel(book, op, position, slot, events[written], seq)
+            written += 1
+        else:
+            written = _execute(book, op, position, events, written, first_seq)
+            if book["resume_id"] != _NO_OP:
+                return i, written
     return ops.shape[0], written
 
 
 @njit(cache=True, nogil=True)
-def _check_new(book: np.void, op: np.void) -> int:
-    """Why a NEW op is refused before it meets the book, or NONE. Post-only needs the touch and is checked here too."""
+def _check(book: np.void, op: np.void, slot: np.uint64) -> int:
+    """Why an op is refused before it meets the book, or NONE. `slot` is the resting order of its id, or 0. Moves the clock."""
+    if op["ts_ns"] < book["ts_ns"]:
+        return _TIME_WENT_BACK
+    book["ts_ns"] = op["ts_ns"]
+    if op["kind"] == _OP_NEW:
+        return _check_new(book, op, slot)
+    if op["kind"] == _OP_CANCEL:
+        return _check_cancel(book, op, slot)
+    return _BAD_FIELD
+
+
+@njit(cache=True, nogil=True)
+def _check_new(book: np.void, op: np.void, slot: np.uint64) -> int:
     if (
         op["side"] > 1
         or op["order_type"] > 1
@@ -149,7 +184,7 @@ def _check_new(book: np.void, op: np.void) -> int:
         return _BAD_PRICE
     if op["qty"] < 1 or op["qty"] > MAX_QTY - book["sides"][op["side"]]["lots"]:
         return _BAD_QUANTITY
-    if order_lookup(book, op["order_id"]) >= 0:
+    if slot:
         return _DUPLICATE_ORDER_ID
     if op["flags"] == _POST_ONLY and _limit_key(op) <= book["sides"][1 - op["side"]]["touch"]:
         return _POST_ONLY_WOULD_CROSS
@@ -157,7 +192,38 @@ def _check_new(book: np.void, op: np.void) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _limit_key(op: np.void) -> np.int64:
+def _check_cancel(book: np.void, op: np.void, slot: np.uint64) -> int:
+    if (
+        op["order_id"] < 1
+        or op["account"] < 0
+        or op["price"] != 0
+        or op["qty"] != 0
+        or op["side"] != 0
+        or op["order_type"] != 0
+        or op["tif"] != 0
+        or op["flags"] != 0
+        or op["code"] != 0
+        or op["reserved"] != 0
+    ):
+        return _BAD_FIELD
+    if not slot:
+        return _UNKNOWN_ORDER
+    if book["orders"][slot]["account"] != op["account"]:
+        return _NOT_OWNER
+    return _NONE
+
+
+@njit(cache=True, nogil=True)
+def _cancel(book: np.void, op: np.void, position: np.uint64, slot: np.uint64, event: np.void, seq: int) -> None:
+    order = book["orders"][slot]
+    _report(event, seq, op["ts_ns"], op, _CANCEL, order["qty"], 0, _BY_OWNER)
+    event["price"] = order["price"]
+    event["side"] = order["side"]
+    remove_at(book, position, slot)
+
+
+@njit(cache=True, nogil=True)
+def _limit_key(op: np.void) -> int:
     """The worst key of the other side that the op accepts."""
     if op["order_type"] == _MARKET:
         return NO_KEY + 1
@@ -165,12 +231,10 @@ def _limit_key(op: np.void) -> np.int64:
 
 
 @njit(cache=True, nogil=True)
-def _execute(book: np.void, op: np.void, events: np.ndarray, written: int, first_seq: int) -> int:
+def _execute(book: np.void, op: np.void, position: np.uint64, events: np.ndarray, written: int, first_seq: int) -> int:
     """Trade what trades, then rest or end. Returns the events written; `resume_id` is set where the buffer was too short."""
     left = op["qty"]
     if book["resume_id"] != _NO_OP:
-        if book["resume_id"] != op["order_id"]:
-            raise ValueError("a book is in the midst of another op: go on with the op that was not consumed")
         left = book["resume_left"]
         book["resume_id"] = _NO_OP
         book["resume_left"] = 0
@@ -210,7 +274,7 @@ def _execute(book: np.void, op: np.void, events: np.ndarray, written: int, first
         elif op["tif"] == _IOC:
             reason = _IOC_REMAINDER
         else:
-            reason = _rest(book, op, left)
+            reason = _rest(book, op, position, left)
             if reason == _NONE:
                 kind = _ADD
             elif left == op["qty"]:
@@ -221,42 +285,15 @@ def _execute(book: np.void, op: np.void, events: np.ndarray, written: int, first
 
 
 @njit(cache=True, nogil=True)
-def _rest(book: np.void, op: np.void, qty: int) -> int:
+def _rest(book: np.void, op: np.void, position: np.uint64, qty: int) -> int:
     """Put what is left of an order into the book; the Reason it cannot, or NONE."""
-    status = insert_order(book, op["side"], op["order_id"], op["account"], op["price"], qty, op["ts_ns"])
+    if qty != op["qty"]:  # its trades have changed the index
+        position = id_index.find(book["index"], book["orders"], op["order_id"])[0]
+    status = insert_at(book, position, op["side"], op["order_id"], op["account"], op["price"], qty, op["ts_ns"])
     if status == _STATUS_POOL_FULL:
         return _POOL_FULL
     if status == _STATUS_FAR_LEVELS_FULL:
         return _FAR_LEVELS_FULL
-    return _NONE
-
-
-@njit(cache=True, nogil=True)
-def _cancel(book: np.void, op: np.void, event: np.void, seq: int) -> int:
-    """Remove the order and write the CANCEL event, or return the Reason of the refusal."""
-    if (
-        op["order_id"] < 1
-        or op["account"] < 0
-        or op["price"] != 0
-        or op["qty"] != 0
-        or op["side"] != 0
-        or op["order_type"] != 0
-        or op["tif"] != 0
-        or op["flags"] != 0
-        or op["code"] != 0
-        or op["reserved"] != 0
-    ):
-        return _BAD_FIELD
-    slot = order_lookup(book, op["order_id"])
-    if slot < 0:
-        return _UNKNOWN_ORDER
-    order = book["orders"][slot]
-    if order["account"] != op["account"]:
-        return _NOT_OWNER
-    _report(event, seq, op["ts_ns"], op, _CANCEL, order["qty"], 0, _BY_OWNER)
-    event["price"] = order["price"]
-    event["side"] = order["side"]
-    remove_order(book, slot)
     return _NONE
 
 
@@ -277,35 +314,3 @@ def _report(event: np.void, seq: int, ts_ns: int, op: np.void, kind: int, qty: i
     event["side"] = op["side"] if op["side"] <= 1 else 0  # readers index by it
     event["flags"] = 0
     event["code"] = code
-
-
-# Plain integers: Numba stores these into arrays without touching the enums.
-_NO_OP: Final = 0
-_OP_NEW: Final = int(OpKind.NEW)
-_OP_CANCEL: Final = int(OpKind.CANCEL)
-_MARKET: Final = int(OrderType.MARKET)
-_IOC: Final = int(TimeInForce.IOC)
-_POST_ONLY: Final = int(OpFlag.POST_ONLY)
-_ADD: Final = int(EventKind.ADD)
-_CANCEL: Final = int(EventKind.CANCEL)
-_TRADE: Final = int(EventKind.TRADE)
-_DONE: Final = int(EventKind.DONE)
-_REJECT: Final = int(EventKind.REJECT)
-_NONE: Final = int(Reason.NONE)
-_FILLED: Final = int(Reason.FILLED)
-_IOC_REMAINDER: Final = int(Reason.IOC_REMAINDER)
-_NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
-_BY_OWNER: Final = int(Reason.BY_OWNER)
-_POST_ONLY_WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
-_UNKNOWN_SYMBOL: Final = int(Reason.UNKNOWN_SYMBOL)
-_UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
-_NOT_OWNER: Final = int(Reason.NOT_OWNER)
-_DUPLICATE_ORDER_ID: Final = int(Reason.DUPLICATE_ORDER_ID)
-_BAD_QUANTITY: Final = int(Reason.BAD_QUANTITY)
-_BAD_PRICE: Final = int(Reason.BAD_PRICE)
-_BAD_FIELD: Final = int(Reason.BAD_FIELD)
-_POOL_FULL: Final = int(Reason.POOL_FULL)
-_FAR_LEVELS_FULL: Final = int(Reason.FAR_LEVELS_FULL)
-_TIME_WENT_BACK: Final = int(Reason.TIME_WENT_BACK)
-_STATUS_POOL_FULL: Final = int(BookStatus.POOL_FULL)
-_STATUS_FAR_LEVELS_FULL: Final = int(BookStatus.FAR_LEVELS_FULL)

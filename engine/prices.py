@@ -57,21 +57,21 @@ def impact_price(prices: np.ndarray, lots: np.ndarray, levels: int, notional_mic
     # In tick-lots. The last level is taken in part, by `rest / price` lots, a fraction.
     wanted = notional_micro // unit_micro
     rest = wanted
-    taken = np.int64(0)
+    taken = 0
     for k in range(levels):
         worth = prices[k] * lots[k]
         if worth >= rest:
             return mul_div_floor(wanted, prices[k] * MICRO, taken * prices[k] + rest)
         taken += lots[k]
         rest -= worth
-    return np.int64(0)
+    return 0
 
 
 @njit(cache=True, nogil=True)
 def premium(index: int, impact_bid: int, impact_ask: int) -> int:
     """`(max(0, impact_bid - index) - max(0, index - impact_ask)) / index`, micro-basis-points; an impact price of 0 gives 0."""
-    above = max(np.int64(0), impact_bid - index) if impact_bid > 0 else np.int64(0)
-    below = max(np.int64(0), index - impact_ask) if impact_ask > 0 else np.int64(0)
+    above = max(0, impact_bid - index) if impact_bid > 0 else 0
+    below = max(0, index - impact_ask) if impact_ask > 0 else 0
     return mul_div_floor(above - below, RATE_ONE, index)
 
 

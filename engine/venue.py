@@ -122,9 +122,7 @@ class Venue:
             raise ValueError(f"the venue takes OP_DTYPE, not {ops.dtype}")
         parts = []
         while len(ops):
-            consumed, written = _apply(
-                self.books, self.prices, self.cash, self.positions, self._head, ops, self._buffer
-            )
+            consumed, written = _apply(self.books, self.prices, self.cash, self.positions, self._head, ops, self._buffer)
             parts.append(self._buffer[:written].copy())
             ops = ops[consumed:]
         return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, EVENT_DTYPE), *parts])
@@ -222,7 +220,7 @@ def _refusal(op: np.void, now_ns: int, prices: np.ndarray, cash: np.ndarray) -> 
         return _ACCEPTED if -MAX_ORDER_MICRO <= op["qty"] <= MAX_ORDER_MICRO else _BAD_QUANTITY
     if known and op["qty"] > 0:
         # A market order trades at prices of orders that passed this test themselves.
-        price = max(op["price"], np.int64(1))
+        price = max(op["price"], 1)
         if op["qty"] > MAX_ORDER_MICRO // prices[op["symbol"]]["unit_micro"] // price:
             return _BAD_QUANTITY
     return _FOR_THE_BOOK
@@ -293,7 +291,7 @@ def _update_mark(price: np.void, now_ns: int) -> None:
         remaining = (interval_ns - now_ns % interval_ns) % interval_ns
         with_funding = funding_price(index, price["settled_rate"], remaining, interval_ns)
     count = min(price["sampled"], price["samples"])
-    total = np.int64(0)
+    total = 0
     for k in range(count):
         total += price["basis"][k]
     contract = price["last"] if price["last"] > 0 else index

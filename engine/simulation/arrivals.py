@@ -42,11 +42,10 @@ _TILT_UNIT: Final = 2.0e-4
 
 def base_rates(activity: float) -> np.ndarray:
     """Rates that, with their children, come to `activity * RATES`. float64[ARRIVALS]."""
-    own = np.linalg.solve((np.eye(ARRIVALS) - CHILDREN.T), np.eye(ARRIVALS))
-    wanted = RATES.copy()
-    base = np.linalg.solve(own, wanted)
+    base: np.ndarray = RATES - (CHILDREN * RATES[:, None]).sum(axis=0)
     base[:2] -= CROSS * RATES[:2]
-    return activity * base
+    base *= activity
+    return base
 
 
 @njit(cache=True, nogil=True)
@@ -59,13 +58,14 @@ def excite(market: np.void, kind: int, times: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def taker_tilt(market: np.void) -> float:
+def _taker_tilt(market: np.void) -> float:
     """Log of how much likelier a buyer is than in balance: takers go where the book lags behind what the contract is worth."""
     if market["bid"] == 0 or market["ask"] == 0:
         return 0.0
     mid = 0.5 * (market["bid"] + market["ask"])
     worth = market["fair"] * (1.0 + market["basis"])
-    return min(1.5, max(-1.5, (worth / mid - 1.0) / _TILT_UNIT))
+    tilt: float = min(1.5, max(-1.5, (worth / mid - 1.0) / _TILT_UNIT))
+    return tilt
 
 
 @njit(cache=True, nogil=True)
@@ -76,7 +76,7 @@ def draw_arrivals(
 
     `level` scales all base rates, `crowding` those of cancels. Arrivals beyond the arrays' length are not drawn.
     """
-    tilt = taker_tilt(market)
+    tilt = _taker_tilt(market)
     base = np.empty(ARRIVALS)
     for kind in range(ARRIVALS):
         base[kind] = market["base_rate"][kind] * level

@@ -59,7 +59,7 @@ def between(g: np.ndarray, low: float, high: float) -> float:
 @njit(cache=True, nogil=True)
 def below(g: np.ndarray, n: int) -> int:
     """An integer in 0 … n - 1."""
-    return np.int64(uniform(g) * n)
+    return int(uniform(g) * n)
 
 
 @njit(cache=True, nogil=True)

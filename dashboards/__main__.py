@@ -1,6 +1,6 @@
 """The web role: `python -m dashboards --config run.json`.
 
-Exit codes: 0 stopped, 1 the reader failed, 2 wrong configuration, 3 the port is taken.
+Exit codes: 0 stopped, 1 the reader failed, 2 the configuration or the port cannot be used.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ import uvicorn
 from dashboards.app import build
 from monitor.config import ConfigError, load_config
 
+log = logging.getLogger("perpwatch")
+
 HOST: Final = "127.0.0.1"
 """Loopback only: the board has no log-in yet."""
 
 GRACE_S: Final = 1
+"""Open streams are cut so long after a stop was asked for."""
+
+EXIT_INPUT: Final = 2
+"""Starting again would end the same way."""
 
 
 def listen(port: int) -> socket.socket:
@@ -40,21 +46,32 @@ def main() -> int:
         config = load_config(parser.parse_args().config)
     except ConfigError as error:
         print(f"board: {error}", file=sys.stderr)
-        return 2
+        return EXIT_INPUT
     if config.redis_url is None or config.board_port is None:
-        print("board: the configuration lacks redis_url or board_port; start the board with perpwatch demo or perpwatch replay --board", file=sys.stderr)
-        return 2
+        print(
+            "board: the configuration names no server or no port; use perpwatch demo or perpwatch replay --board",
+            file=sys.stderr,
+        )
+        return EXIT_INPUT
     try:
         bound = listen(config.board_port)
     except OSError as error:
-        print(f"board: port {config.board_port} on {HOST} cannot be used ({error.strerror}); choose another with --port", file=sys.stderr)
-        return 3
-    app, hub = build(config.redis_url, config.run_id)
+        where = f"port {config.board_port} on {HOST}"
+        print(f"board: {where} cannot be used ({error.strerror}); choose another with --port", file=sys.stderr)
+        return EXIT_INPUT
+    failures: list[BaseException] = []
+
+    def failed(error: BaseException) -> None:
+        # A board whose reader is dead must not look alive: end, and be started again.
+        log.error("the reader failed", exc_info=error)
+        failures.append(error)
+        server.should_exit = True
+
+    app = build(config.redis_url, config.run_id, failed)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S))
-    hub.on_failure = lambda: setattr(server, "should_exit", True)
     print(f"board: http://{HOST}:{config.board_port}/", flush=True)
     server.run(sockets=[bound])
-    return 1 if hub.failed else 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,27 +57,29 @@ class SafeHeaders:
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-def build(redis_url: str, run_id: str) -> tuple[FastAPI, Hub]:
-    """The application for one run, and its hub. The reader starts and stops with the application."""
+def build(redis_url: str, run_id: str, on_failure: Callable[[BaseException], None]) -> FastAPI:
+    """The application for one run. Its reader starts and stops with it; if the reader fails, `on_failure` is told, once."""
     hub = Hub()
     reader = Reader(redis_url, run_id, hub.publish)
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                on_failure(error)
+
         reading = asyncio.create_task(reader.run())
-        # A reader that fails must not leave a board that looks alive: end the process instead.
-        reading.add_done_callback(hub.reader_ended)
+        reading.add_done_callback(ended)
         yield
         hub.close()
         reading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reading
+        await asyncio.wait([reading])
 
     server = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(routes(hub))
     board = Dash(
         "dashboards",
-        server=server,
+        server=False,
         backend="fastapi",
         title="Perpwatch",
         update_title="",
@@ -86,20 +88,34 @@ def build(redis_url: str, run_id: str) -> tuple[FastAPI, Hub]:
         assets_ignore=r"worker\.js$",
         index_string=_INDEX.replace("/*theme*/", theme.css()),
         compress=True,
+        eager_loading=True,
         add_log_handler=False,
         enable_mcp=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
+    # Dash's own WebSocket is for callbacks; nothing here uses it, and it would leave each tab trying to connect for ever.
+    board.backend.websocket_capability = False
+    board.init_app(server)
     board.layout = live.layout(run_id)
     server.add_middleware(SafeHeaders, policy=_policy(board))
     # Without this, a page on the internet could rebind its own name to 127.0.0.1 and read the board.
     server.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    return server, hub
+    return server
 
 
 def _policy(board: Any) -> str:
     scripts = " ".join(board.csp_hashes())
-    return (
-        f"default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "font-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' {scripts}",
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "worker-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
     )

@@ -42,8 +42,8 @@ class Status(msgspec.Struct):
     store_down_ms: float | None = None
     event_time_ms: float | None = None
     guard_lag_ms: float = 0.0
-    late: int = 0
-    gaps: int = 0
+    faults: dict[str, int] = {}
+    """Input that feed could not use as it came, by kind, since the start of the run."""
     ages_ms: dict[str, float | None] = msgspec.field(default_factory=lambda: dict.fromkeys(ROLES))
 
 
@@ -111,21 +111,30 @@ def tiles(states: Iterable[Mapping[str, Any]], reason: str | None) -> list[dict[
     for layer in LAYERS:
         judged: list[Mapping[str, Any]] = by_layer[layer]
         if layer != "data" and blind:
-            judged = [
-                {**s, "state": "unknown", "text": "rests on broken data"} if s["symbol"] in blind and s["state"] == "ok" else s
-                for s in judged
-            ]
+            judged = [_demoted(s) if s["symbol"] in blind and s["state"] == "ok" else s for s in judged]
         tile = _tile(layer, judged, reason)
         tile["rests_on"] = broken if reason is None else None
         if broken is None and SEVERITY[tile["state"]] >= RED:
-            broken = f"rests on a broken {layer} layer: {tile['rule']}"
+            broken = f"rests on broken {layer}: {tile['rule']}"
         out.append(tile)
     return out
 
 
+def _demoted(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {**state, "state": "unknown", "text": "ok by its own rule, but its data is broken"}
+
+
 def _tile(layer: str, states: list[Mapping[str, Any]], reason: str | None) -> dict[str, Any]:
-    tile: dict[str, Any] = {"layer": layer, "state": "unknown", "rule": "", "symbols": [], "more": 0, "text": "", "since_ms": None, "rules": 0}
-    tile["rules"] = len({state["rule"] for state in states})
+    tile: dict[str, Any] = {
+        "layer": layer,
+        "state": "unknown",
+        "rule": "",
+        "symbols": [],
+        "more": 0,
+        "text": "",
+        "since_ms": None,
+        "rules": len({state["rule"] for state in states}),
+    }
     if not states:
         tile["text"] = reason or "no rule watches this layer in this run"
         return tile

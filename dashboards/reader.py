@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from redis.asyncio import Redis
@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from dashboards.readmodel import SERIES, SERIES_POINTS, ReadModel
 from monitor.bus.keys import Keys
 from monitor.bus.position import Position
-from monitor.metrics.rows import decode
+from monitor.metrics.rows import decode_rows
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,10 @@ BLOBS_A_TURN: Final = 40
 TIMEOUT_S: Final = 2.0
 """A server that says nothing for so long counts as lost."""
 
-_COLUMNS: Final = ("window_index", "window_start_ns", "window_end_ns", "phase", "symbol", "late", "gaps", *SERIES)
+_COLUMNS: Final = ("window_index", "window_start_ns", "window_end_ns", "phase", "symbol", *SERIES)
 
 Entries = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
+T = TypeVar("T")
 
 
 class Reader:
@@ -111,20 +112,22 @@ class Reader:
             await self._greet()
         if not self._at:
             await self._place()
-        reply: Any = await self._redis.xread(dict(self._at), count=BLOBS_A_TURN, block=int(TURN_S * 1e3))
+        places: dict[Any, Any] = dict(self._at)
+        reply: Any = await self._redis.xread(places, count=BLOBS_A_TURN, block=int(TURN_S * 1e3))
         if reply:
             await asyncio.sleep(SETTLE_S)
         news: dict[str, Entries] = {name.decode(): entries for name, entries in reply}
         # Decoding a backlog takes a while; the event loop serves the viewers meanwhile.
-        blobs, ranked = await asyncio.to_thread(self._decode, news)
+        blobs = await asyncio.to_thread(lambda: [_guarded(_blob, fields) for _, fields in news.get(self._keys.metrics, ())])
         now = time.monotonic()
-        for rows, closed_ms in blobs:
-            self.model.metrics(rows, closed_ms, now)
-        for position, lines, done_ms in ranked:
-            if position.is_end:
-                self.model.end()
+        for blob in blobs:
+            if blob is None:
+                self.model.unreadable()
             else:
-                self.model.ranked(position.window, lines, done_ms, now)
+                self.model.metrics(*blob, now)
+        for id_, fields in news.get(self._keys.ranked, ()):
+            if _guarded(self._rank, id_, fields, now) is None:
+                self.model.unreadable()
         for name, entries in news.items():
             self._at[name] = entries[-1][0].decode()
         await self._hashes()
@@ -152,36 +155,42 @@ class Reader:
         pipe.hget(self._keys.role("feed"), "position")
         states, books, health, position = await pipe.execute()
         # Feed's checkpoint moves in the commit that writes the blob: it can be behind what we read only if the data is gone.
-        if self.model.feed_window is not None and (position is None or Position.parse(position).window < self.model.feed_window):
+        checkpoint = -1 if position is None else Position.parse(position).window
+        if self.model.feed_window is not None and checkpoint < self.model.feed_window:
             log.info("the data store has lost this run's data: the board starts anew")
             self._start()
             return
-        self.model.verdicts([_json(raw) for raw in states.values()])
         changed = {name: raw for name, raw in books.items() if self._books.get(name) != raw}
         self._books = books
+        self.model.verdicts([_json(raw) for raw in states.values()])
         self.model.books({name.decode("utf-8", "replace"): _json(raw) for name, raw in changed.items()})
         self.model.health({role.decode(): _json(raw) for role, raw in health.items()}, time.monotonic())
 
-    def _decode(self, news: Mapping[str, Entries]) -> tuple[list[Any], list[Any]]:
-        blobs = [(_rows(fields), _wall_ms(fields, b"closed_wall_ns")) for _, fields in news.get(self._keys.metrics, ())]
-        ranked = [
-            (Position.parse(id_), _json(fields.get(b"items", b"[]")), _wall_ms(fields, b"done_wall_ns"))
-            for id_, fields in news.get(self._keys.ranked, ())
-        ]
-        return blobs, ranked
+    def _rank(self, id_: bytes, fields: Mapping[bytes, bytes], now: float) -> bool:
+        position = Position.parse(id_)
+        if position.is_end:
+            self.model.end()
+        else:
+            self.model.ranked(position.window, _json(fields[b"items"]), int(fields[b"done_wall_ns"]) / 1e6, now)
+        return True
+
+
+def _guarded(read: Callable[..., T], *args: Any) -> T | None:
+    """What `read` gives, None when the entry is not what it should be: one bad entry must not take the board away."""
+    try:
+        return read(*args)
+    except (ValueError, KeyError, TypeError):
+        log.exception("an entry cannot be read and is left out")
+        return None
 
 
 def _json(raw: bytes) -> Any:
     return msgspec.json.decode(raw)
 
 
-def _rows(fields: Mapping[bytes, bytes]) -> list[dict[str, Any]]:
-    """The metric rows of one entry; none for the end marker."""
+def _blob(fields: Mapping[bytes, bytes]) -> tuple[list[dict[str, Any]], dict[str, Any], float | None]:
+    """Rows, counters and closing time (UTC ms) of one entry of `metrics`; the end marker has no rows and no time."""
     if b"rows" not in fields:
-        return []
-    frame = decode(fields[b"rows"])
-    return frame.select(name for name in _COLUMNS if name in frame.columns).to_dicts()
-
-
-def _wall_ms(fields: Mapping[bytes, bytes], name: bytes) -> float | None:
-    return int(fields[name]) / 1e6 if name in fields else None
+        return [], {}, None
+    rows = decode_rows(fields[b"rows"]).select(_COLUMNS).to_dicts()
+    return rows, _json(fields[b"counters"]), int(fields[b"closed_wall_ns"]) / 1e6

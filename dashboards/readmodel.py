@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from dashboards.freshness import ROLES, Status, doubt, tiles, worst_first
-from dashboards.words import as_float, clean, clean_symbol, driver, expected, label, once_in, quantity, rate
+from dashboards.words import as_float, clean, clean_symbol, driver, expected, label, once_in, quantity, rarity, rate
 
 RECENT_MS: Final = 600_000
 """The span of heatmap and price lines, and how long an event counts as recent, in event time."""
@@ -24,7 +24,7 @@ BUCKET_MS: Final = 5_000
 EVENTS_KEPT: Final = 300
 """Most events held: the recent ones and the best of the run. A bound on the snapshot (about 1 KB each)."""
 
-CONTRIBUTIONS_SHOWN: Final = 6
+CONTRIBUTIONS_SHOWN: Final = 5
 """Contributions sent one by one; the rest goes as one sum, so that the bars still add up to the score."""
 
 STRENGTH_CAP: Final = 16.0
@@ -34,10 +34,8 @@ SERIES_POINTS: Final = 600
 SERIES_IN_DELTA: Final = 20
 """Most points a symbol in one delta. A catching-up feed makes more: the delta then says so, and viewers fetch the lines."""
 
-BOOK_LEVELS: Final = 12
+BOOK_LEVELS: Final = 10
 VERDICTS_SHOWN: Final = 50
-
-FAMILY_LAYER: Final = {"cancels": "execution", "depth": "execution", "leverage": "margin", "prices": "pricing", "market": "pricing"}
 
 SERIES: Final = ("index_usd", "mark_usd", "last_usd", "mid_usd")
 """Metrics of the price lines, in the order in which their points are sent after the time."""
@@ -79,13 +77,18 @@ class ReadModel:
         self._verdicts: list[dict[str, Any]] = []
         self._tiles: list[dict[str, Any]] = tiles((), "no window has arrived yet")
         self._states: list[Mapping[str, Any]] = []
+        self._faults: dict[str, int] = {}
+        self._unreadable = 0
         self._delta: dict[str, Any] = {}
 
     # Intake -----------------------------------------------------------------------------------------------------------
 
-    def metrics(self, rows: Sequence[Mapping[str, Any]], closed_ms: float | None, now: float) -> None:
-        """Metric rows of one blob, windows ascending: window_index, window_start_ns, window_end_ns, phase, symbol and,
-        where the source has them, the prices of `SERIES`, `late` and `gaps`. `closed_ms`: wall clock of the close."""
+    def metrics(
+        self, rows: Sequence[Mapping[str, Any]], counters: Mapping[str, Any], closed_ms: float | None, now: float
+    ) -> None:
+        """One blob of metrics. `rows`, windows ascending: window_index, window_start_ns, window_end_ns, phase, symbol and
+        the prices of `SERIES`; `counters`: feed's counts since the start of the run; `closed_ms`: when the last window
+        closed, UTC ms."""
         for row in rows:
             symbol = clean_symbol(row["symbol"])
             if symbol not in self._series:
@@ -99,8 +102,6 @@ class ReadModel:
             if bucket not in self._covered:
                 self._covered.add(bucket)
                 self._delta.setdefault("covered", []).append(bucket)
-            self.status.late += int(row.get("late") or 0)
-            self.status.gaps += int(row.get("gaps") or 0)
         if rows:
             last = rows[-1]
             self._step_ms = (last["window_end_ns"] - last["window_start_ns"]) / 1e6
@@ -108,6 +109,11 @@ class ReadModel:
             self.t_engine_ms = closed_ms
             self.status.mode = last["phase"]
             self.status.event_time_ms = last["window_end_ns"] / 1e6
+            self._faults = {
+                "late": counters.get("late", 0),
+                "gaps": counters.get("gaps", 0),
+                "rejected": sum(counters.get("rejects", {}).values()),
+            }
             self._advance("feed", last["window_index"], now)
             self._forget_old_cells()
 
@@ -125,6 +131,10 @@ class ReadModel:
         self._delta["scored_to_ms"] = self._scored_to_ms
         self._drop_events()
 
+    def unreadable(self) -> None:
+        """An entry could not be read. It is left out, and the board says so."""
+        self._unreadable += 1
+
     def verdicts(self, states: Sequence[Mapping[str, Any]]) -> None:
         """All of guard's present states."""
         self._states = list(states)
@@ -136,7 +146,7 @@ class ReadModel:
         """The newest book of each symbol: `bids` and `asks`, each [price in quote units, lots], best first."""
         for name, book in books.items():
             symbol = clean_symbol(name)
-            shown = {side: [list(level[:2]) for level in book[side][:BOOK_LEVELS]] for side in ("bids", "asks")}
+            shown: dict[str, Any] = {side: [list(level[:2]) for level in book[side][:BOOK_LEVELS]] for side in ("bids", "asks")}
             shown["end_ms"] = (book.get("window_end_ns") or 0) / 1e6
             if self._books.get(symbol) != shown:
                 self._books[symbol] = shown
@@ -154,6 +164,8 @@ class ReadModel:
         status = self.status
         status.store_ok = store_down_since is None
         status.store_down_ms = None if store_down_since is None else (now - store_down_since) * 1e3
+        faults = {**self._faults, "unreadable": self._unreadable}
+        status.faults = {kind: count for kind, count in faults.items() if count}
         for role in ROLES:
             since = self._advanced.get(role, (0, None))[1]
             status.ages_ms[role] = None if since is None else round((now - since) * 1e3)
@@ -187,16 +199,19 @@ class ReadModel:
     def snapshot(self) -> dict[str, Any]:
         """Everything but the price series, as of the last frame taken."""
         cells = [[bucket, *key, value] for bucket, row in self._heat.items() for key, value in row.items()]
-        return self._frame("snapshot", {
-            "symbols": self.symbols,
-            "tiles": self._tiles,
-            "verdicts": self._verdicts,
-            "rows": list(self._events.values()),
-            "heat": cells,
-            "covered": sorted(self._covered),
-            "scored_to_ms": self._scored_to_ms,
-            "books": self._books,
-        })
+        return self._frame(
+            "snapshot",
+            {
+                "symbols": self.symbols,
+                "tiles": self._tiles,
+                "verdicts": self._verdicts,
+                "rows": list(self._events.values()),
+                "heat": cells,
+                "covered": sorted(self._covered),
+                "scored_to_ms": self._scored_to_ms,
+                "books": self._books,
+            },
+        )
 
     def series(self, symbol: str) -> list[list[float | None]]:
         """Points [end_ms, index, mark, last, mid] of the last ten minutes; empty for an unknown symbol."""
@@ -233,8 +248,12 @@ class ReadModel:
             row.update(first_ms=start_ms, last_ms=end_ms, windows=1)
         else:
             best = row if order_key(row) < order_key(event) else event
-            spans = {"first_ms": min(event["first_ms"], start_ms), "last_ms": max(event["last_ms"], end_ms), "windows": event["windows"] + 1}
-            row = {**best, **spans}
+            row = {
+                **best,
+                "first_ms": min(event["first_ms"], start_ms),
+                "last_ms": max(event["last_ms"], end_ms),
+                "windows": event["windows"] + 1,
+            }
         self._events[key] = row
         rows = self._delta.setdefault("rows", {})
         rows[key] = row
@@ -278,13 +297,13 @@ def _row(key: str, symbol: str, family: str, line: Mapping[str, Any]) -> dict[st
         "id": key,
         "symbol": symbol,
         "family": family,
-        "layer": line.get("layer") or FAMILY_LAYER.get(family, "execution"),
-        "phase": clean(line.get("phase") or "", 16),
+        "layer": line["layer"],
+        "phase": clean(line["phase"], 16),
         "far": line["false_alarm_rate"],
         "far_text": rate(line["false_alarm_rate"]),
         "once_in": once_in(line["false_alarm_rate"]),
         "score": line["score"],
-        "rarity": line["rarity"],
+        "rarity_text": rarity(line["rarity"]),
         "start_ms": line["window_start_ns"] / 1e6,
         "end_ms": line["window_end_ns"] / 1e6,
         "window_ms": line["window_ms"],
@@ -311,21 +330,13 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _accounts(line: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The accounts behind a line: its own, then the evidence rank joined to it (ids or {account, text | share, …})."""
-    out: list[dict[str, str]] = []
+    """The accounts behind a line: those that rank found evidence for, else the line's own."""
+    found = []
+    for item in line.get("accounts") or ():
+        # A lower bound: only each window's largest account is known (`monitor.incidents.evidence`).
+        text = f"at least {quantity(as_float(item['share']), 'share')} of {label(item['metric'])}"
+        found.append({"account": clean(item["account"], 40), "text": text})
     own = line.get("account")
-    if own is not None:
-        out.append({"account": clean(own, 40), "text": ""})
-    for item in (line.get("accounts") or ())[:8]:
-        if isinstance(item, Mapping):
-            share = as_float(item.get("share"))
-            words = label(str(item["metric"])) if item.get("metric") else ""
-            text = f"{quantity(share, 'share')} {words}".strip() if share is not None else words
-            out.append({"account": clean(item.get("account"), 40), "text": clean(item.get("text") or text)})
-        else:
-            out.append({"account": clean(item, 40), "text": ""})
-    unique: dict[str, dict[str, str]] = {}
-    for entry in out:
-        if entry["text"] or entry["account"] not in unique:
-            unique[entry["account"]] = entry
-    return list(unique.values())
+    if own is not None and clean(own, 40) not in {entry["account"] for entry in found}:
+        found.insert(0, {"account": clean(own, 40), "text": ""})
+    return found

@@ -146,7 +146,7 @@ def routes(hub: Hub) -> APIRouter:
     async def series(symbol: str) -> Response:
         """The price lines of one symbol: {epoch, seq, symbol, columns, points}."""
         model = hub.model
-        body = {"symbol": symbol, "points": model.series(symbol) if model else []}
+        body: dict[str, Any] = {"symbol": symbol, "points": model.series(symbol) if model else []}
         if model:
             body |= {"epoch": model.epoch, "seq": model.seq}
         return Response(_encode(body), media_type="application/json", headers=fresh)

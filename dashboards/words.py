@@ -74,7 +74,8 @@ def label(feature: str) -> str:
     if feature in _LABELS:
         return _LABELS[feature]
     unit = _UNITS.get(feature, "")
-    name = feature.removesuffix(f"_{unit}") if unit else feature
+    # "added lots" without its lots is no noun.
+    name = feature.removesuffix(f"_{unit}") if unit and unit != "lots" else feature
     return clean(name.replace("_", " "))
 
 
@@ -113,7 +114,9 @@ def expected(low: float | None, high: float | None, unit: str) -> str:
     """An expected range: "3 to 19", "under 19", "over 3", or an en dash when neither bound is known."""
     known = [bound is not None and math.isfinite(bound) for bound in (low, high)]
     if all(known):
-        return f"{quantity(low, unit)} to {quantity(high, unit)}"
+        # "3 to 19 bps", but "2% to 31%": a sign belongs to its number, a word to the whole.
+        first = quantity(low, unit)
+        return f"{first.removesuffix(f' {unit}')} to {quantity(high, unit)}"
     if known[1]:
         return f"under {quantity(high, unit)}"
     return f"over {quantity(low, unit)}" if known[0] else "–"
@@ -137,6 +140,12 @@ def as_float(value: object) -> float | None:
 def rate(false_alarm_rate: float) -> str:
     """A false-alarm rate: "3.1e-06"."""
     return f"{false_alarm_rate:.1e}"
+
+
+def rarity(share_lower: float) -> str:
+    """A rarity (share of all scores seen that were lower) as the part at or above it: "top 0.03%"."""
+    above = (1.0 - share_lower) * 100
+    return "highest" if above <= 0 else f"top {above:.2g}%"
 
 
 def once_in(false_alarm_rate: float) -> str:

@@ -34,9 +34,9 @@ class Contribution(msgspec.Struct, frozen=True):
 class Anomaly(msgspec.Struct, frozen=True):
     """An unusual window [`window_start_ns`, `window_end_ns`) of a symbol, or of an account in it, in one family.
 
-    `false_alarm_rate` is the conservative rate at which quiet windows score so high, all window lengths combined; `window_ms` is
-    the length that spoke loudest, and `score`, `rarity` and `contributions` (largest first, adding up to the score) are that
-    length's. `event` is shared by the lines of one symbol and family within 30 s; ranking fills it.
+    `false_alarm_rate` is the conservative rate at which quiet windows score so high, all window lengths combined;
+    `window_ms` is the length that spoke loudest, and `score`, `rarity` and `contributions` (largest first, adding up to the
+    score) are that length's. `event` is shared by the lines of one symbol and family within 30 s; ranking fills it.
     """
 
     window_start_ns: int

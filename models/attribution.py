@@ -15,7 +15,7 @@ import numpy as np
 from models.state import Floats
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def contributions_of(
     m: Floats, q: Floats, precision: Floats, precision_q: Floats, g: int, slow: Floats, out: Floats
 ) -> float:
@@ -38,7 +38,7 @@ def contributions_of(
     return score
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def distance_of(m: Floats, precision: Floats, g: int, work: Floats) -> float:
     """m'Ωm."""
     features = m.shape[0]

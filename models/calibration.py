@@ -1,9 +1,11 @@
 """What a score means: its rarity, and a false-alarm rate that may be acted on. The two are kept apart.
 
 The *rarity* is the share of all scores seen that were lower: a rank, anomalies included. The *false-alarm rate* is the
-probability that an ordinary row scores as high. It rests on a generalised Pareto tail of log S, fitted between two quantiles
-below the place where anomalies live, by a likelihood truncated at both ends: what lies above the upper quantile shapes
-nothing, so contamination does not bend the fit. Nothing that was rejected is left out of what calibrates.
+probability that an ordinary row scores as high. Ordinary scores are close to a gamma law, whose cube root is close to normal
+(Wilson and Hilferty, 1931): a normal law matched to the middle of the cube roots gives a reference, and in the reference's
+exponent `h = -log P(more)` what ordinary rows add is a generalised Pareto tail with a shape near 0. It is fitted above the 90%
+quantile together with a share of anomalies that lie anywhere above the 98% quantile, log-uniform over `SPAN`, so that
+contamination is explained by its own term instead of bending the tail. Nothing that was rejected is left out.
 """
 
 from __future__ import annotations
@@ -14,29 +16,26 @@ from typing import Final
 import numba as nb
 import numpy as np
 
-from models.state import (
-    LOG_SCORE_LOW,
-    LOG_SCORE_WIDTH,
-    SCORE_BINS,
-    TAIL_COUNT,
-    TAIL_HOLD,
-    TAIL_SCALE,
-    TAIL_SHAPE,
-    TAIL_START,
-    TAIL_WEIGHT,
-    Floats,
-    Pool,
-)
+from models.state import LOG_SCORE_LOW, LOG_SCORE_WIDTH, SCORE_BINS, Floats, Pool
+
+# Entries of Pool.tail.
+START, FIRST_H, MIDDLE, SPREAD, SCALE, SHAPE, SHARE, WEIGHT, COUNT, HOLD, FITTED_SHAPE = range(11)
 
 FEWEST: Final = 200.0  # scores before a false-alarm rate is stated; 1 until then
 FADE: Final = 0.5 ** (1.0 / 40_000.0)
-HOLD_RATE: Final = 1e-3  # a row rarer than this is not learnt from
-_LOW, _HIGH = 0.95, 0.98
-_SHAPE_MEAN: Final = -0.1
-_SHAPE_SD: Final = 0.05
+HOLD_RATE: Final = 1e-2  # a row rarer than this is not learnt from
+_TAIL: Final = 0.90
+_ANOMALIES: Final = 0.98
+SPAN: Final = 4.0
+_FINE, _FINE_BINS, _COARSE_BINS = 34, 3, 25  # the tail is fitted on groups of bins: narrow ones first
+_PRIOR_SHAPE: Final = (0.15, 0.10)
+_PRIOR_SHARE: Final = (-5.0, 2.0)  # logit of the anomalies' share of the tail
+# The tail of Student data grows heavier further out than the fit sees; a young fit is unsure besides.
+_CAUTION: Final = 0.015
+_YOUNG_CAUTION: Final = 0.3
 
 
-@nb.njit(cache=True, inline="always")
+@nb.njit(cache=True, error_model="numpy")
 def count_score(scores: Floats, seen: Floats, score: float) -> None:
     """Add a score to both histograms."""
     if score <= 0.0:
@@ -47,18 +46,25 @@ def count_score(scores: Floats, seen: Floats, score: float) -> None:
     seen[i] += 1.0
 
 
-@nb.njit(cache=True, inline="always")
+@nb.njit(cache=True, error_model="numpy")
+def exponent(log_score: float, middle: float, spread: float) -> float:
+    """h = -log P(an ordinary score is higher) by the normal law of the cube root."""
+    z = (math.exp(log_score / 3.0) - middle) / spread
+    if z > 20.0:
+        return 0.5 * z * z + math.log(z * math.sqrt(2.0 * math.pi))
+    return -math.log(0.5 * math.erfc(z * math.sqrt(0.5)))
+
+
+@nb.njit(cache=True, error_model="numpy")
 def survival(x: float, scale: float, shape: float) -> float:
     """P(X > x) of a generalised Pareto law, x >= 0."""
     if abs(shape) < 1e-6:
         return math.exp(-x / scale)
     base = 1.0 + shape * x / scale
-    if base <= 0.0:
-        return 0.0
-    return float(base ** (-1.0 / shape))
+    return 0.0 if base <= 0.0 else base ** (-1.0 / shape)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def survival_table(histogram: Floats, out: Floats) -> None:
     """Share of the histogram at or above each bin's lower edge [SCORE_BINS + 1]; 1 everywhere while it is empty."""
     total = 0.0
@@ -70,74 +76,107 @@ def survival_table(histogram: Floats, out: Floats) -> None:
         out[i] = out[i] / total if total > 0.0 else 1.0
 
 
-@nb.njit(cache=True)
-def truncated_fit(counts: Floats, first: int, last: int, width: float) -> tuple[float, float]:
-    """(scale, shape) of the Pareto law whose part between bins `first` and `last` fits the counts best.
-
-    Maximises the truncated likelihood of the binned counts times the prior of the shape, by golden section in log scale for
-    each of nine shapes around the prior.
-    """
-    bins = last - first
-    mean, total = 0.0, 0.0
-    for i in range(first, last):
-        mean += counts[i] * (i - first + 0.5) * width
-        total += counts[i]
-    best, best_scale, best_shape = -np.inf, width * bins, _SHAPE_MEAN
-    if total <= 0.0:
-        return best_scale, best_shape
-    for trial in range(-4, 5):
-        shape = _SHAPE_MEAN + 0.5 * trial * _SHAPE_SD
-        for half in range(-14, 22):
-            scale = width * bins * math.exp(0.125 * half)
-            like = -0.5 * ((shape - _SHAPE_MEAN) / _SHAPE_SD) ** 2
-            whole = 1.0 - survival(bins * width, scale, shape)
-            if whole <= 0.0:
-                continue
-            left = 1.0
-            for i in range(bins):
-                right = survival((i + 1) * width, scale, shape)
-                like += counts[first + i] * math.log(max(left - right, 1e-300) / whole)
-                left = right
-            if like > best:
-                best, best_scale, best_shape = like, scale, shape
-    return best_scale, best_shape
-
-
-@nb.njit(cache=True)
-def refresh_tail(pool: Pool) -> None:
-    """Refit the tail of log S, the survival tables and the score from which learning is held (in place)."""
-    survival_table(pool.scores, pool.at_or_above[0])
-    survival_table(pool.seen, pool.at_or_above[1])
-    total = 0.0
+@nb.njit(cache=True, error_model="numpy")
+def bin_at(table: Floats, share: float) -> int:
+    """The first bin whose lower edge has at most `share` of the scores above it."""
     for i in range(SCORE_BINS):
-        total += pool.scores[i]
-    pool.tail[TAIL_COUNT] = total
+        if table[i] <= share:
+            return i
+    return SCORE_BINS
+
+
+@nb.njit(cache=True, error_model="numpy")
+def likelihood(counts: Floats, h: Floats, spread_out: Floats, log_scale: float, shape: float, logit: float) -> float:
+    """Log posterior of tail scale, shape and the logit of the anomalies' share.
+
+    `counts` [B] of the groups, `h` [B + 1] exponents at their edges above the tail's start, `spread_out` [B] the anomalies' law.
+    """
+    scale, share = math.exp(log_scale), 1.0 / (1.0 + math.exp(-logit))
+    total = -0.5 * ((shape - _PRIOR_SHAPE[0]) / _PRIOR_SHAPE[1]) ** 2
+    total -= 0.5 * ((logit - _PRIOR_SHARE[0]) / _PRIOR_SHARE[1]) ** 2
+    total -= 2.0 * log_scale * log_scale
+    left = 1.0
+    for i in range(counts.shape[0]):
+        right = survival(h[i + 1], scale, shape) if i + 1 < counts.shape[0] else 0.0
+        if counts[i] > 0.0:
+            total += counts[i] * math.log(max((1.0 - share) * (left - right) + share * spread_out[i], 1e-300))
+        left = right
+    return total
+
+
+@nb.njit(cache=True, error_model="numpy")
+def refresh_tail(pool: Pool) -> None:
+    """Refit the tail, the survival tables and the score from which learning is held (in place)."""
+    tail, table = pool.tail, pool.at_or_above[0]
+    survival_table(pool.scores, table)
+    survival_table(pool.seen, pool.at_or_above[1])
+    total = pool.scores.sum()
+    tail[COUNT] = total
     if total < FEWEST:
         return
-    mass, first, last = 0.0, -1, -1
-    for i in range(SCORE_BINS):
-        mass += pool.scores[i]
-        if first < 0 and mass >= _LOW * total:
-            first = i + 1
-        if mass >= _HIGH * total:
-            last = i + 1
-            break
-    last = max(last, first + 3)
-    scale, shape = truncated_fit(pool.scores, first, last, LOG_SCORE_WIDTH)
-    inside, above = 0.0, 0.0
-    for i in range(first, SCORE_BINS):
-        above += pool.scores[i]
-        if i < last:
-            inside += pool.scores[i]
-    pool.tail[TAIL_START] = LOG_SCORE_LOW + first * LOG_SCORE_WIDTH
-    pool.tail[TAIL_SCALE], pool.tail[TAIL_SHAPE] = scale, shape
-    pool.tail[TAIL_WEIGHT] = (above + 1.0) / (total + 1.0)
-    ratio = HOLD_RATE / pool.tail[TAIL_WEIGHT]
-    excess = -scale * math.log(ratio) if abs(shape) < 1e-6 else scale / shape * (ratio ** (-shape) - 1.0)
-    pool.tail[TAIL_HOLD] = math.exp(pool.tail[TAIL_START] + excess)
+    # The reference: cube roots at the 50% and 85% quantiles, 1.0364 standard deviations apart.
+    half = math.exp((LOG_SCORE_LOW + bin_at(table, 0.5) * LOG_SCORE_WIDTH) / 3.0)
+    upper = math.exp((LOG_SCORE_LOW + bin_at(table, 0.15) * LOG_SCORE_WIDTH) / 3.0)
+    tail[MIDDLE], tail[SPREAD] = half, max((upper - half) / 1.0364, 1e-3 * half)
+    first = min(bin_at(table, 1.0 - _TAIL), SCORE_BINS - 1)
+    tail[START] = LOG_SCORE_LOW + first * LOG_SCORE_WIDTH
+    tail[FIRST_H] = exponent(tail[START], tail[MIDDLE], tail[SPREAD])
+    tail[WEIGHT] = (table[first] * total + 1.0) / (total + 1.0)
+    anomalies = LOG_SCORE_LOW + bin_at(table, 1.0 - _ANOMALIES) * LOG_SCORE_WIDTH
+
+    rest = max(SCORE_BINS - first - _FINE * _FINE_BINS, 0)
+    groups = _FINE + (rest + _COARSE_BINS - 1) // _COARSE_BINS
+    counts, h, spread_out = np.zeros(groups), np.zeros(groups + 1), np.zeros(groups)
+    before = 0.0
+    at = first
+    for group in range(groups):
+        stop = min(at + (_FINE_BINS if group < _FINE else _COARSE_BINS), SCORE_BINS)
+        for i in range(at, stop):
+            counts[group] += pool.scores[i]
+        edge = LOG_SCORE_LOW + stop * LOG_SCORE_WIDTH
+        h[group + 1] = exponent(edge, tail[MIDDLE], tail[SPREAD]) - tail[FIRST_H]
+        part = min(max((edge - anomalies) / SPAN, 0.0), 1.0)
+        spread_out[group] = part - before
+        before = part
+        at = stop
+    # A search over a shrinking cross, from the last fit: the same steps on every machine.
+    log_scale, shape, logit = math.log(tail[SCALE]), tail[FITTED_SHAPE], tail[SHARE]
+    best = likelihood(counts, h, spread_out, log_scale, shape, logit)
+    stride = 0.4
+    while stride > 0.004:
+        moved = False
+        for side in (-stride, stride):
+            trial = likelihood(counts, h, spread_out, log_scale + side, shape, logit)
+            if trial > best:
+                best, log_scale, moved = trial, log_scale + side, True
+            trial = likelihood(counts, h, spread_out, log_scale, shape + 0.5 * side, logit)
+            if trial > best:
+                best, shape, moved = trial, shape + 0.5 * side, True
+            trial = likelihood(counts, h, spread_out, log_scale, shape, logit + 2.0 * side)
+            if trial > best:
+                best, logit, moved = trial, logit + 2.0 * side, True
+        if not moved:
+            stride *= 0.5
+    tail[SCALE], tail[FITTED_SHAPE], tail[SHARE] = math.exp(log_scale), shape, logit
+    tail[SHAPE] = max(shape, -0.05) + _CAUTION + _YOUNG_CAUTION / math.sqrt((1.0 - _TAIL) * total)
+
+    low, high = tail[START], tail[START] + 12.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if rate_beyond(tail, middle) > HOLD_RATE:
+            low = middle
+        else:
+            high = middle
+    tail[HOLD] = math.exp(high)
 
 
-@nb.njit(cache=True, inline="always")
+@nb.njit(cache=True, error_model="numpy")
+def rate_beyond(tail: Floats, log_score: float) -> float:
+    """False-alarm rate of a log score above the tail's start."""
+    return float(tail[WEIGHT] * survival(exponent(log_score, tail[MIDDLE], tail[SPREAD]) - tail[FIRST_H], tail[SCALE], tail[SHAPE]))
+
+
+@nb.njit(cache=True, error_model="numpy")
 def empirical(tables: Floats, which: int, score: float) -> float:
     """Share of scores at or above `score` by one of the two tables of `survival_table`, interpolated within its bin."""
     if score <= 0.0:
@@ -151,12 +190,12 @@ def empirical(tables: Floats, which: int, score: float) -> float:
     return float(tables[which, i] + (position - i) * (tables[which, i + 1] - tables[which, i]))
 
 
-@nb.njit(cache=True, inline="always")
+@nb.njit(cache=True, error_model="numpy")
 def false_alarm_rate(tail: Floats, tables: Floats, score: float) -> float:
     """Probability that an ordinary row scores at least `score`; 1 until `FEWEST` scores were seen."""
-    if tail[TAIL_COUNT] < FEWEST or score <= 0.0:
+    if tail[COUNT] < FEWEST or score <= 0.0:
         return 1.0
-    excess = math.log(score) - tail[TAIL_START]
-    if excess <= 0.0:
-        return max(empirical(tables, 0, score), tail[TAIL_WEIGHT])
-    return tail[TAIL_WEIGHT] * survival(excess, tail[TAIL_SCALE], tail[TAIL_SHAPE])
+    log_score = math.log(score)
+    if log_score <= tail[START]:
+        return max(empirical(tables, 0, score), tail[WEIGHT])
+    return min(rate_beyond(tail, log_score), tail[WEIGHT])

@@ -29,8 +29,13 @@ RIDGE = 20.0
 PRIOR_WEIGHT = 20.0
 """The prior scale counts as so many windows."""
 CLIP = 3.0
+TAME = 1e9
+"""Beyond so many standard deviations z counts by its logarithm: heavy tails make single features leap, and four that stand out
+a little say more than one that stands out absurdly."""
 RANGE = 2.0
 """The expected range is told as ± so many standard deviations."""
+LARGEST = 1e6
+"""A feature or a regressor larger than this, on its own scale, is garbage and counts as missing."""
 WARM_UP = 30
 """Windows of an entity that are learnt before its scores mean anything."""
 
@@ -136,12 +141,14 @@ def run(
                 f = features + j - 1
                 read(inputs[s], reads[f], abc)
                 context[j] = forward(transform[f], abc[0], abc[1], abc[2], offset[f])
+                if not abs(context[j]) <= LARGEST:
+                    context[j] = np.nan
             present = 0
             total = 0.0
             for f in range(features):
                 read(inputs[s], reads[f], abc)
                 x = forward(transform[f], abc[0], abc[1], abc[2], offset[f])
-                if np.isnan(x):
+                if not abs(x) <= LARGEST:
                     contributions[w, s, f] = 0.0
                     value[w, s, f] = low[w, s, f] = high[w, s, f] = np.nan
                     continue
@@ -168,6 +175,8 @@ def run(
                     unusual = max(z, 0.0)
                 elif side[f] == Side.LOW:
                     unusual = min(z, 0.0)
+                if abs(unusual) > TAME:
+                    unusual = TAME * (1.0 + np.log(abs(unusual) / TAME))
                 contributions[w, s, f] = unusual * unusual / features
                 total += contributions[w, s, f]
                 value[w, s, f] = backward(transform[f], x, abc[0], abc[1], abc[2], offset[f])

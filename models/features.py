@@ -12,7 +12,7 @@ time-weighted mean, and a ratio is taken of the sums, not averaged.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -48,8 +48,8 @@ class Transform(IntEnum):
     """|a − b|/√(a + b + k): one-sidedness in standard deviations of a fair coin, shrunk likewise."""
     LOG = 3
     """log(a + k)"""
-    LOG_PAIR = 4
-    """(log(a + k·c) + log(b + k·c))/2: the two sides of a quantity, an empty side counting as the small part k of c."""
+    LOG_SUM = 4
+    """log(a + b + k·c): both sides of a quantity, of which the small part k of c is taken for granted."""
     LOG_LARGER = 5
     """log(max(a, b) + k)"""
     LINEAR = 6
@@ -96,9 +96,9 @@ class Feature(msgspec.Struct, frozen=True):
 class FeatureTable:
     """Features compiled against the columns of a metric table, as arrays that a kernel can read.
 
-    `columns` int64[N, 2]: the metric columns of each distinct input (the second is -1 without `times`); `how` int64[N];
-    `reads` int64[F, 3]: the inputs of each feature (-1: none); `transform` int64[F]; `offset` float64[F]. A metric that the
-    table does not have makes its features missing.
+    `columns` int64[N, 2]: the metric columns of each distinct input (-2: the table has no such metric; the second is -1
+    without `times`); `how` int64[N]; `reads` int64[F, 3]: the inputs of each feature (-1: none); `transform` int64[F];
+    `offset` float64[F]. A metric that the table does not have makes its features missing.
     """
 
     def __init__(self, features: tuple[Feature, ...], metric_names: tuple[str, ...]) -> None:
@@ -108,8 +108,8 @@ class FeatureTable:
                 raise ValueError(f"feature {feature.name}: {len(feature.inputs)} inputs, at most {INPUTS_MAX} can be read")
             inputs.extend(one for one in feature.inputs if one not in inputs)
         where = {name: column for column, name in enumerate(metric_names)}
-        self.columns = np.array([[where.get(i.metric, -2), where.get(i.times, -2) if i.times else -1] for i in inputs], np.int64)
-        self.columns = self.columns.reshape(len(inputs), 2)
+        columns = [(where.get(one.metric, -2), where.get(one.times, -2) if one.times else -1) for one in inputs]
+        self.columns = np.array(columns, np.int64).reshape(len(inputs), 2)
         self.how = np.array([i.how for i in inputs], np.int64)
         self.reads = np.full((len(features), INPUTS_MAX), -1, np.int64)
         for f, feature in enumerate(features):
@@ -129,6 +129,8 @@ class FeatureTable:
 @njit(cache=True)
 def forward(transform: int, a: float, b: float, c: float, k: float) -> float:
     """A feature on its own scale; NaN where an input is missing or the scale is not defined there."""
+    if np.isnan(a + b + c):
+        return np.nan
     if transform == Transform.COUNT:
         return 2.0 * np.sqrt(a + 0.375) if a >= 0.0 else np.nan
     if transform == Transform.RATIO:
@@ -137,8 +139,8 @@ def forward(transform: int, a: float, b: float, c: float, k: float) -> float:
         return abs(a - b) / np.sqrt(a + b + k) if a + b + k > 0.0 else np.nan
     if transform == Transform.LOG:
         return np.log(a + k) if a + k > 0.0 else np.nan
-    if transform == Transform.LOG_PAIR:
-        return 0.5 * (np.log(a + k * c) + np.log(b + k * c)) if a + k * c > 0.0 and b + k * c > 0.0 else np.nan
+    if transform == Transform.LOG_SUM:
+        return np.log(a + b + k * c) if a + b + k * c > 0.0 else np.nan
     if transform == Transform.LOG_LARGER:
         return np.log(max(a, b) + k) if max(a, b) + k > 0.0 else np.nan
     if transform == Transform.ABSOLUTE:
@@ -154,13 +156,13 @@ def backward(transform: int, y: float, a: float, b: float, c: float, k: float) -
     if transform == Transform.COUNT:
         return max(0.25 * y * y - 0.375, 0.0) if y > 0.0 else 0.0
     if transform == Transform.RATIO:
-        return np.exp(y)
+        return float(np.exp(y))
     if transform == Transform.IMBALANCE:
-        return max(y, 0.0) * np.sqrt(a + b + k)
+        return float(max(y, 0.0) * np.sqrt(a + b + k))
     if transform in (Transform.LOG, Transform.LOG_LARGER, Transform.ABSOLUTE):
-        return max(np.exp(y) - k, 0.0)
-    if transform == Transform.LOG_PAIR:
-        return max(np.exp(y) - k * c, 0.0)
+        return float(max(np.exp(y) - k, 0.0))
+    if transform == Transform.LOG_SUM:
+        return float(max(np.exp(y) - k * c, 0.0))
     return y
 
 
@@ -209,10 +211,3 @@ def read(inputs: Floats, reads: NDArray[np.int64], out: Floats) -> None:
     for i in range(reads.shape[0]):
         x = inputs[reads[i]] if reads[i] >= 0 else 0.0
         out[i] = x if np.isfinite(x) else np.nan
-
-
-def natural(feature: Feature, inputs: Any) -> float:
-    """The feature's value in its unit, for up to three inputs: what `Contribution.value` holds."""
-    a, b, c = (*map(float, inputs), 0.0, 0.0, 0.0)[:INPUTS_MAX]
-    y = forward(int(feature.transform), a, b, c, feature.offset)
-    return float(backward(int(feature.transform), y, a, b, c, feature.offset))

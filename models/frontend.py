@@ -23,7 +23,11 @@ _ANSCOMBE: Final = 3.0 / 8.0
 LARGEST: Final = 1e100  # squares of this still fit a float: infinities and 1e300 are cut here
 
 LEVEL_GAIN: Final = 1.0 - 0.5 ** (1.0 / 150.0)  # half-life 150 windows
-SCALE_GAIN: Final = 1.0 - 0.5 ** (1.0 / 150.0)
+SCALE_GAIN: Final = 1.0 - 0.5 ** (1.0 / 300.0)
+# A scale that was far off over the last thirty windows or so has changed: it is learnt faster until it fits again.
+SURPRISE_GAIN: Final = 1.0 - 0.5 ** (1.0 / 30.0)
+SURPRISED: Final = 0.9
+HURRY: Final = 5.0
 CLIP: Final = 3.0
 # E[min(z², 9)] of a Gaussian: the clipped square of a well-scaled value is this on average.
 CLIPPED_SQUARE: Final = 0.9946
@@ -37,7 +41,7 @@ COLD: Final = 8  # values an entity needs before its own scale is trusted where 
 SEASONS_KEPT: Final = 6.0  # memory of the season, in seasons: shorter would let P wind up
 
 
-@nb.njit(cache=True, inline="always")
+@nb.njit(cache=True, error_model="numpy")
 def transformed(x: float, code: int, floor: float) -> float:
     """T(x): monotone and finite for every float; `floor` is where the logarithm gives way to its tangent."""
     if code == LOG:
@@ -79,11 +83,11 @@ def fourier(t: int, season: int) -> Floats:
     return np.concatenate((np.ones(1), np.cos(angle), np.sin(angle)))
 
 
-@nb.njit(cache=True)
-def season_gain(p: Floats, phi: Floats, season: int, gain: Floats) -> None:
+@nb.njit(cache=True, error_model="numpy")
+def season_gain(p: Floats, phi: Floats, phi_mean: Floats, season: int, gain: Floats) -> None:
     """One step of recursive least squares with forgetting on the shared P (in place); the gain vector goes to `gain`.
 
-    P starts at 1: with 100 the coefficients diverge before the first season is complete.
+    `phi_mean` is the regressors' mean over the level's memory. P starts at 1: with 100 the coefficients diverge before the first season is complete.
     """
     k = phi.shape[0]
     if k == 0:
@@ -103,9 +107,10 @@ def season_gain(p: Floats, phi: Floats, season: int, gain: Floats) -> None:
             p[j, i] = value
     for i in range(k):
         gain[i] /= total
+        phi_mean[i] += LEVEL_GAIN * (phi[i] - phi_mean[i])
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def own_scale(log_scale: float, n: int, step: float) -> float:
     """Scale of an entity's feature from its own history of n values and the floor under it; 0 while nothing is known."""
     if log_scale < UNKNOWN:
@@ -114,10 +119,10 @@ def own_scale(log_scale: float, n: int, step: float) -> float:
     return max(math.exp(log_scale) * math.sqrt(1.0 + 6.0 / n), STEP_FLOOR * step)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def learn_value(
-    slot: int, f: int, y: float, z: float, scale: float, q: float, phi: Floats, gain: Floats, held: bool,
-    count: Ints, level: Floats, log_scale: Floats, step: Floats, previous: Floats, w: Floats, v: Floats,
+    slot: int, f: int, y: float, z: float, scale: float, q: float, phi: Floats, phi_mean: Floats, gain: Floats, held: bool,
+    count: Ints, level: Floats, log_scale: Floats, step: Floats, previous: Floats, surprise: Floats, w: Floats, v: Floats,
 ) -> None:  # fmt: skip
     """Update level, season, scale and step [C, F] of one feature with the value y, whose residual was z and EWMA before it q.
 
@@ -137,27 +142,29 @@ def learn_value(
         else:
             size *= 1.0 + STEP_GAIN * min(change / size - 1.0, 3.0)
         step[slot, f] = size
-    garbage = size > 0.0 and n > 4 * COLD and log_scale[slot, f] > math.log(STEP_CEILING * size)
+    garbage = size > 0.0 and n > 4 * COLD and scale > STEP_CEILING * size
     if n == 0 or garbage:
         count[slot, f] = 1
-        level[slot, f] = y
-        log_scale[slot, f] = math.log(size) if garbage else -1000.0
+        first = math.log(size) if garbage else -1000.0
+        level[slot, f], log_scale[slot, f] = y, first
         for k in range(terms):
-            w[slot, f, k] = 0.0
-            v[slot, f, k] = 0.0
+            w[slot, f, k], v[slot, f, k] = 0.0, 0.0
         if terms > 0:
-            level[slot, f] = 0.0
-            w[slot, f, 0] = y
+            level[slot, f], log_scale[slot, f] = 0.0, 0.0
+            w[slot, f, 0], v[slot, f, 0] = y, first
         return
     if scale == 0.0:
         # Too young for a scale: plain mean and variance, in Welford's way.
-        error = y - level[slot, f]
-        if terms > 0:
-            error -= w[slot, f, 0]
+        error = y - level[slot, f] - (w[slot, f, 0] if terms > 0 else 0.0)
         level[slot, f] += error / (n + 1)
-        squared = math.exp(2.0 * log_scale[slot, f]) if log_scale[slot, f] > UNKNOWN else 0.0
+        known = v[slot, f, 0] if terms > 0 else log_scale[slot, f]
+        squared = math.exp(2.0 * known) if known > UNKNOWN else 0.0
         squared += (error * error * n / (n + 1) - squared) / n
-        log_scale[slot, f] = 0.5 * math.log(squared) if squared > 0.0 else -1000.0
+        known = 0.5 * math.log(squared) if squared > 0.0 else -1000.0
+        if terms > 0:
+            v[slot, f, 0] = known
+        else:
+            log_scale[slot, f] = known
         return
     young = 1.0 / (n + 1)
     if held:
@@ -169,15 +176,18 @@ def learn_value(
         error = min(max(z, -CLIP), CLIP) * scale
         if terms > 0:
             seasonal = level[slot, f] + error
-            loose = 0.5 * min(square, CLIP * CLIP) + log_scale[slot, f] - v[slot, f, 0]
+            loose = log_scale[slot, f] + 0.5 * min(square, CLIP * CLIP)
+            # What the season takes over leaves the level, as far as the level had followed it.
             for k in range(terms):
                 w[slot, f, k] += gain[k] * seasonal
                 v[slot, f, k] += gain[k] * loose
-            # What the constant took is no longer the level's.
-            error -= gain[0] * 0.0
+                level[slot, f] -= gain[k] * phi_mean[k] * seasonal
+                log_scale[slot, f] -= gain[k] * phi_mean[k] * loose
         level[slot, f] += max(LEVEL_GAIN, young) * error
-    step_gain = max(SCALE_GAIN, young)
-    log_scale[slot, f] += 0.5 * math.log1p(step_gain * square) if step_gain > 0.01 else 0.5 * step_gain * square
+    lately = surprise[slot, f] + SURPRISE_GAIN * (square - surprise[slot, f])
+    surprise[slot, f] = lately
+    scale_gain = max(SCALE_GAIN * (HURRY if abs(lately) > SURPRISED else 1.0), young)
+    log_scale[slot, f] += 0.5 * math.log1p(scale_gain * square) if scale_gain > 0.01 else 0.5 * scale_gain * square
 
 
 def carried(y: Floats, old: tuple[Ints, Floats], new: tuple[Ints, Floats]) -> Floats:

@@ -21,7 +21,7 @@ _PRIOR: Final = 150.0  # Gaussian rows that a young histogram starts with
 _TAIL: Final = 0.03  # beyond this the histogram is thin and the tail is fitted
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def normal_quantile(p: float) -> float:
     """Inverse normal distribution function for 0 < p <= 0.5 by Acklam's rational approximation (relative error 1.2e-9)."""
     if p < 0.02425:
@@ -45,7 +45,7 @@ def normal_quantile(p: float) -> float:
     )
 
 
-@nb.njit(cache=True, inline="always")
+@nb.njit(cache=True, error_model="numpy")
 def gaussian_score(table: Floats, g: int, f: int, z: float) -> float:
     """m of residual z: the table between its edges, its last slope beyond, at most `CAP` either way."""
     position = (z + Z_RANGE) / _WIDTH
@@ -60,14 +60,14 @@ def gaussian_score(table: Floats, g: int, f: int, z: float) -> float:
     return min(max(m, -CAP), CAP)
 
 
-@nb.njit(cache=True, inline="always")
+@nb.njit(cache=True, error_model="numpy")
 def count_residual(histogram: Floats, g: int, f: int, z: float) -> None:
     """Add one residual to the histogram."""
     i = int((min(max(z, -Z_RANGE), Z_RANGE - 1e-9) + Z_RANGE) / _WIDTH)
     histogram[g, f, i] += 1.0
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def refresh_marginal(histogram: Floats, table: Floats, quantiles: Floats) -> None:
     """Rebuild one feature's table from its histogram [BINS] (in place)."""
     total = _PRIOR
@@ -113,7 +113,7 @@ def refresh_marginal(histogram: Floats, table: Floats, quantiles: Floats) -> Non
 _SHAPE: Final = 0.1  # of the generalised Pareto tails: a Student law with ten degrees of freedom
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def _edge_quantile(table: Floats, p: float) -> float:
     """z at which the cumulative table [BINS + 1] reaches p."""
     i = 1
@@ -124,7 +124,7 @@ def _edge_quantile(table: Floats, p: float) -> float:
     return float((i - 1 + part) * _WIDTH - Z_RANGE)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def _tail_scale(histogram: Floats, edge: int, side: int) -> float:
     """Scale of the Pareto tail beyond `edge`: the mean excess, anomalies kept from stretching it by a cap on each excess."""
     prior = 20.0

@@ -39,7 +39,10 @@ class EventGrouper:
         self._open: dict[tuple[str, str, str], tuple[str, int]] = {}
 
     def assign(self, anomalies: Iterable[Anomaly]) -> list[Anomaly]:
-        """The lines with their `event` filled, in the order given. Raises ValueError if a line is older than its event's last."""
+        """The lines with their `event` filled, in the order given.
+
+        Raises ValueError if a line is older than the one before it in its event.
+        """
         return [self._assign(anomaly) for anomaly in anomalies]
 
     def _assign(self, anomaly: Anomaly) -> Anomaly:
@@ -48,8 +51,8 @@ class EventGrouper:
         event, last = self._open.get(key, ("", 0))
         if event and anomaly.window_end_ns < last:
             raise ValueError(
-                f"{anomaly.family} {anomaly.symbol}: a window that ends at {anomaly.window_end_ns} came after one that ends at {last}; "
-                "give lines in the order of their windows"
+                f"{anomaly.family} {anomaly.symbol}: a window that ends at {anomaly.window_end_ns} came after one that ends "
+                f"at {last}; give lines in the order of their windows"
             )
         if not event or anomaly.window_end_ns - last > EVENT_GAP_NS:
             name = "-".join(part for part in (anomaly.family, anomaly.symbol, account) if part)

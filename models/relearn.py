@@ -13,10 +13,10 @@ from models.state import Entities, Floats, Ints, Pool
 from models.transforms import choose_transform
 from models.window import refresh_borrowed
 
-ROWS: Final = 512  # kept at most
+ROWS: Final = 2048  # kept at most
 OWNERS: Final = 8  # entities whose rows are kept: their first values stand for all
-_DECISIONS: Final = (64, 128, 256)  # kept rows at which a first look is worth while; then every 256
-SETTLED: Final = 400  # values after which a feature's transform stays
+_DECISIONS: Final = (64, 128, 256, 512, 1024)  # kept rows at which a look is worth while; then every 1024
+SETTLED: Final = 1600  # values after which a feature's transform stays
 
 Code = tuple[Ints, Floats]
 
@@ -48,7 +48,7 @@ class Rehearsal:
             self.kept += 1
         if self.kept - before < len(slots) or self.kept > ROWS:
             self.complete = False
-        return any(before < mark <= self.kept for mark in _DECISIONS) or self.kept // 256 > before // 256
+        return any(before < mark <= self.kept for mark in _DECISIONS) or self.kept // 1024 > before // 1024
 
     def _order(self) -> Ints:
         return np.arange(self.kept) if self.kept <= ROWS else np.arange(self.kept - ROWS, self.kept) % ROWS
@@ -82,18 +82,25 @@ def convert_features(entities: Entities, pool: Pool, changed: NDArray[np.bool_],
 
     Their marginals and correlations start again: these were those of another shape.
     """
-    scale = np.sqrt(entities.variance)
-    level = carried(entities.level, old, new)
+    seasonal = entities.w.shape[2] > 0
+    centre = entities.level + (entities.w[:, :, 0] if seasonal else 0.0)
+    log_scale = entities.log_scale + (entities.v[:, :, 0] if seasonal else 0.0)
+    scale = np.exp(np.minimum(log_scale, 300.0))
     # The slope between half a scale below and above: a scale can be wide beside a logarithm's bend.
-    slope = carried(entities.level + 0.5 * scale, old, new) - carried(entities.level - 0.5 * scale, old, new)
-    ratio = np.divide(slope, scale, out=np.zeros_like(scale), where=scale > 0.0)
+    slope = carried(centre + 0.5 * scale, old, new) - carried(centre - 0.5 * scale, old, new)
+    ratio = np.divide(slope, scale, out=np.ones_like(scale), where=(scale > 0.0) & (slope > 0.0))
+    centre = carried(centre, old, new)
     for f in np.flatnonzero(changed):
         entities.previous[:, f] = carried(entities.previous, old, new)[:, f]
-        entities.level[:, f] = level[:, f]
-        entities.variance[:, f] = slope[:, f] ** 2
         entities.step[:, f] *= ratio[:, f]
         entities.w[:, f] *= ratio[:, f, None]
-        pool.variance[:, f] = 0.0
+        (entities.v[:, f, 0] if seasonal else entities.log_scale[:, f])[:] += np.log(ratio[:, f])
+        if seasonal:
+            entities.level[:, f] = 0.0
+            entities.w[:, f, 0] = centre[:, f]
+        else:
+            entities.level[:, f] = centre[:, f]
+        pool.scale[:, f] = 0.0
         pool.histogram[:, f] = 0.0
         pool.table[:, f] = np.linspace(-10.0, 10.0, pool.table.shape[2])
         for square, diagonal in ((pool.covariance, 1.0), (pool.covariance_q, 0.25)):

@@ -15,14 +15,14 @@ from models.state import Floats, Pool
 
 MEMORY: Final = 0.6
 Q_CLIP: Final = 4.5
-RIDGE: Final = 0.03
+RIDGE: Final = 0.015
 COVARIANCE_MEMORY: Final = 2000.0  # rows a covariance rests on at most
 FEWEST_WINDOWS: Final = 300.0  # ... but never fewer windows, however many entities there are
 _PRIOR_ROWS: Final = 30.0  # rows of independent features that a young covariance starts with
 REFRESH: Final = 20  # windows between two inversions
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def inverse_ridged(covariance: Floats, out: Floats) -> None:
     """Inverse of `covariance + RIDGE diag` by Cholesky in a fixed order, so that every machine gives the same bits."""
     n = covariance.shape[0]
@@ -56,7 +56,7 @@ def inverse_ridged(covariance: Floats, out: Floats) -> None:
             out[j, i] = value
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def fold_covariance(pool: Pool, g: int, moment: Floats, moment_q: Floats, weight: float, rows: float) -> None:
     """Fold one window's weighted second moments (sums over `rows` rows of total weight `weight`) into the group's covariances."""
     if weight <= 0.0:

@@ -1,7 +1,7 @@
 """What a detector remembers: one row of arrays an entity, and the pool that entities of a group share.
 
 Both are named tuples of NumPy arrays, so that the compiled kernels take them whole, a checkpoint is a pickle of plain arrays,
-and the size is known: an entity costs `(7 + 2 K) F + 1` floats and five integers, K being the number of seasonal terms.
+and the size is known: an entity costs `(7 + 2 K) F` floats and integers and four more, K being the number of seasonal terms.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ SCORE_BINS: Final = 1200  # histogram of log S
 LOG_SCORE_LOW: Final = -10.0
 LOG_SCORE_WIDTH: Final = 0.02
 
-# Rows of Pool.tail: parameters of the calibrated tail of log S (see `models.calibration`).
-TAIL_START, TAIL_SCALE, TAIL_SHAPE, TAIL_WEIGHT, TAIL_COUNT, TAIL_HOLD = range(6)
 # Entries of Pool.clock.
 CLOCK_WINDOWS, CLOCK_T, CLOCK_ROWS = range(3)
 
@@ -39,9 +37,10 @@ class Entities(NamedTuple):
     log_scale: Floats  # [C, F] log of the scale without its season
     step: Floats  # [C, F] typical size of a change, changes of zero not counted
     previous: Floats  # [C, F] last value in transformed units
+    surprise: Floats  # [C, F] fast mean of (clipped z² - 1): how far the scale is off lately
     q: Floats  # [C, F] multivariate EWMA of the clipped m
     w: Floats  # [C, F, K] seasonal coefficients of the level, in transformed units; the first is the mean
-    v: Floats  # [C, F, K] seasonal coefficients of the log scale; the first is their mean, not used to predict
+    v: Floats  # [C, F, K] the same for the log scale
 
 
 class Pool(NamedTuple):
@@ -62,11 +61,13 @@ class Pool(NamedTuple):
     weight: Floats  # [G] rows the covariance rests on, faded
     quantiles: Floats  # [G, F, 2] z at 2.5% and 97.5%
     p: Floats  # [K, K] the seasonal regression's matrix, one for all entities
+    phi_mean: Floats  # [K] the regressors' mean over the level's memory
     scores: Floats  # [SCORE_BINS] histogram of log S, faded
     seen: Floats  # [SCORE_BINS] histogram of log S, never faded
     at_or_above: Floats  # [2, SCORE_BINS + 1] survival tables of both, as of the last refresh
-    tail: Floats  # [6]
+    tail: Floats  # [11] calibrated tail of the scores (see `models.calibration`)
     clock: Ints  # [3]
+    misfits: Ints  # [F] negative values of a feature whose transform is the logarithm
 
 
 def new_entities(slots: int, features: int, terms: int) -> Entities:
@@ -78,7 +79,7 @@ def new_entities(slots: int, features: int, terms: int) -> Entities:
         np.zeros(slots, np.int64),
         np.zeros(slots, np.int64),
         np.zeros(square, np.int64),
-        *(np.zeros(square) for _ in range(5)),
+        *(np.zeros(square) for _ in range(6)),
         np.zeros((*square, terms)),
         np.zeros((*square, terms)),
     )
@@ -89,8 +90,8 @@ def new_pool(groups: int, features: int, terms: int) -> Pool:
     square = (groups, features)
     edges = np.linspace(-Z_RANGE, Z_RANGE, BINS + 1)
     eye = np.broadcast_to(np.eye(features), (groups, features, features))
-    tail = np.zeros(6)
-    tail[TAIL_HOLD] = np.inf
+    # Nothing fitted: the search starts at scale 1, shape 0.1, hardly any anomalies; no score is held back.
+    tail = np.array([0.0, 0.0, 1.0, 1.0, 1.0, 0.1, -5.0, 0.0, 0.0, np.inf, 0.1])
     return Pool(
         *(np.zeros(square) for _ in range(4)),
         np.zeros((*square, terms)),
@@ -104,11 +105,13 @@ def new_pool(groups: int, features: int, terms: int) -> Pool:
         np.zeros(groups),
         np.broadcast_to(np.array([-1.96, 1.96]), (*square, 2)).copy(),
         np.eye(terms),
+        np.zeros(terms),
         np.zeros(SCORE_BINS),
         np.zeros(SCORE_BINS),
         np.ones((2, SCORE_BINS + 1)),
         tail,
         np.array([0, np.iinfo(np.int64).min, 0], np.int64),
+        np.zeros(features, np.int64),
     )
 
 
@@ -139,7 +142,9 @@ def widened(entities: Entities, pool: Pool, features: int) -> tuple[Entities, Po
     for name, new, array in zip(Pool._fields, shared, pool, strict=True):
         if name in ("covariance", "covariance_q", "precision", "precision_q"):
             new[:, :old, :old] = array
-        elif name in ("p", "scores", "seen", "at_or_above", "tail", "clock", "weight"):
+        elif name == "misfits":
+            new[:old] = array
+        elif name in ("p", "phi_mean", "scores", "seen", "at_or_above", "tail", "clock", "weight"):
             new[...] = array
         else:
             new[:, :old] = array
@@ -151,7 +156,7 @@ def regrouped(pool: Pool, groups: int) -> Pool:
     more = new_pool(groups, pool.level.shape[1], pool.p.shape[0])
     old = len(pool.level)
     for name, new, array in zip(Pool._fields, more, pool, strict=True):
-        if name in ("p", "scores", "seen", "at_or_above", "tail", "clock"):
+        if name in ("p", "phi_mean", "scores", "seen", "at_or_above", "tail", "clock", "misfits"):
             new[...] = array
         else:
             new[:old] = array

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from river.base import AnomalyDetector
 
 from models import window
-from models.frontend import TRANSFORM_NAMES, fourier, inverse
+from models.frontend import NONE, TRANSFORM_NAMES, carried, fourier, inverse
 from models.relearn import Rehearsal, convert_features
 from models.state import (
     CLOCK_T,
@@ -53,8 +53,8 @@ class Scores:
     drift: NDArray[np.bool_]
     _low: Floats
     _high: Floats
-    _codes: Ints
-    _floors: Floats
+    # The transforms in force and the number of windows each was: ((windows, codes, floors), ...)
+    _coding: tuple[tuple[int, Ints, Floats], ...]
 
     @property
     def expected_low(self) -> Floats:
@@ -67,8 +67,13 @@ class Scores:
         return self._raw(self._high)
 
     def _raw(self, y: Floats) -> Floats:
-        flat = y.reshape(-1, y.shape[-1])
-        return inverse(flat, self._codes, self._floors).reshape(y.shape)
+        blocks, first = y.reshape(-1, *y.shape[-2:]), 0
+        out = np.empty_like(blocks)
+        for windows, codes, floors in self._coding:
+            part = blocks[first : first + windows]
+            out[first : first + windows] = inverse(part.reshape(-1, y.shape[-1]), codes, floors).reshape(part.shape)
+            first += windows
+        return out.reshape(y.shape)
 
 
 class StreamDetector(AnomalyDetector):  # type: ignore[misc]
@@ -146,11 +151,11 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         """
         x, moment = self._checked(X, t, ids)
         if self._pool is None:
-            return self._scores(window.new_outputs(len(x), x.shape[1]), np.zeros(x.shape[1], np.int64), np.ones(x.shape[1]))
+            return self._scores(window.new_outputs(len(x), x.shape[1]), (1, np.zeros(x.shape[1], np.int64), np.ones(x.shape[1])))
         slots, groups = self._look_up(len(x), ids)
         out = window.new_outputs(*x.shape)
         self._process(x, moment, slots, groups, out, score=True, learn=False)
-        return self._scores(out, self._codes, self._floors)
+        return self._scores(out, (1, self._codes, self._floors))
 
     def learn_many(self, X: ArrayLike, t: int, ids: Sequence[Id] | NDArray[Any] | None = None) -> None:
         """Learn rows X [E, F] of window t: one call for each window. Raises ValueError as `score_many` does, and for a window learnt twice."""
@@ -162,12 +167,12 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         x, moment = self._checked(X, t, ids)
         out = window.new_outputs(*x.shape)
         codes, floors = self._learn(x, moment, ids, out, score=True)
-        return self._scores(out, codes, floors)
+        return self._scores(out, (1, codes, floors))
 
     def score_learn_block(self, X: ArrayLike, t: ArrayLike, ids: Sequence[Id] | NDArray[Any] | None = None) -> Scores:
         """Windows X [W, E, F] at indexes t [W] in turn: the same bits as `score_learn_many` window by window.
 
-        Arrays of the result have a leading axis of windows. Expected ranges are in the transform last decided.
+        Arrays of the result have a leading axis of windows.
         """
         x = np.ascontiguousarray(X, np.float64)
         times = np.asarray(t)
@@ -179,25 +184,31 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
             raise ValueError("t goes back or repeats within the block: sort the windows and give each once")
         out = window.new_outputs(x.shape[1], x.shape[2], len(x))
         done = 0
+        coding: list[tuple[int, Ints, Floats]] = []
         # Until the transforms are decided, windows go one by one: a decision may fall behind any of them.
         while done < len(x) and (self._pool is None or self._rehearsal is not None):
             one = window.Outputs(*(array[done] for array in out))
             row, moment = self._checked(x[done], times[done], ids)
             codes, floors = self._learn(row, moment, ids, one, score=True)
-            if self._rehearsal is None or not np.array_equal(codes, self._codes) or not np.array_equal(floors, self._floors):
-                self._recode(out, done + 1, codes, floors)
+            coding.append((1, codes, floors))
             done += 1
         if done < len(x):
             row, _ = self._checked(x[done], times[done], ids)
             slots, groups = self._admit(len(row), int(times[done]), ids)
-            phi = np.stack([fourier(int(moment), self.season or 0) for moment in times[done:]])
-            rest = window.Outputs(*(array[done:] for array in out))
+            phi = np.stack([fourier(int(moment), self.season or 0) for moment in times])
+            times = times.astype(np.int64)
+        while done < len(x):
             assert self._entities is not None and self._pool is not None
-            window.process_block(
-                x[done:], times[done:].astype(np.int64), slots, groups, self._codes, self._floors, self._sides, self.season or 0,
-                phi, self._entities, self._pool, self._scratch(), rest,
+            rest = window.Outputs(*(array[done:] for array in out))
+            codes, floors = self._codes, self._floors
+            windows = window.process_block(
+                x[done:], times[done:], slots, groups, codes, floors, self._sides, self.season or 0,
+                phi[done:], self._entities, self._pool, self._scratch(), rest,
             )  # fmt: skip
-        return self._scores(out, self._codes, self._floors)
+            coding.append((windows, codes, floors))
+            done += windows
+            self._revoke(int(times[done - 1]))
+        return self._scores(out, *coding)
 
     # -- one row at a time: river's interface ----------------------------------------------------------------------------------
 
@@ -265,7 +276,7 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         return {**self.__dict__, "_work": None}
 
     def _start(self, names: list[Hashable]) -> None:
-        terms = 0 if self.season is None else 2 * HARMONICS
+        terms = 0 if self.season is None else 2 * HARMONICS + 1
         self._entities = new_entities(_FEWEST_SLOTS, len(names), terms)
         # With groups the last row of the pool stays empty: it is what a group not met yet has.
         self._pool = new_pool(1, len(names), terms)
@@ -322,10 +333,24 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
             self._start(list(range(x.shape[1])))
         slots, groups = self._admit(len(x), t, ids)
         codes, floors = self._codes, self._floors
+        assert self._pool is not None
         self._process(x, t, slots, groups, out, score, learn=True)
         if self._rehearsal is not None:
             self._rehearse(x, t, slots, groups)
+        self._revoke(t)
         return codes, floors
+
+    def _revoke(self, t: int) -> None:
+        """Give up a logarithm that negative values proved wrong."""
+        assert self._entities is not None and self._pool is not None
+        wrong = self._pool.misfits >= window.MISFITS
+        if not wrong.any():
+            return
+        old = self._codes, self._floors
+        self._codes, self._floors = np.where(wrong, NONE, self._codes), np.where(wrong, 1.0, self._floors)
+        self._decided = np.where(wrong, t, self._decided)
+        self._pool.misfits[wrong] = 0
+        convert_features(self._entities, self._pool, wrong, old, (self._codes, self._floors))
 
     def _rehearse(self, x: Floats, t: int, slots: Ints, groups: Ints) -> None:
         """Keep the first rows, and when they have something to say about the transforms, change them and learn again."""
@@ -352,16 +377,8 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         if settled.all():
             self._rehearsal = None
 
-    def _recode(self, out: window.Outputs, stop: int, codes: Ints, floors: Floats) -> None:
-        """Carry expected ranges of the first `stop` windows over to the transforms decided since."""
-        from models.frontend import carried
-
-        for y in (out.low, out.high):
-            flat = y[:stop].reshape(-1, y.shape[-1])
-            y[:stop] = carried(flat, (codes, floors), (self._codes, self._floors)).reshape(y[:stop].shape)
-
-    def _scores(self, out: window.Outputs, codes: Ints, floors: Floats) -> Scores:
-        return Scores(out.score, out.rarity, out.rate, out.contributions, out.drift, out.low, out.high, codes, floors)
+    def _scores(self, out: window.Outputs, *coding: tuple[int, Ints, Floats]) -> Scores:
+        return Scores(out.score, out.rarity, out.rate, out.contributions, out.drift, out.low, out.high, coding)
 
     def _look_up(self, rows: int, ids: Any) -> tuple[Ints, Ints]:
         """(slots, groups) for scoring; -1 is an entity not met yet."""
@@ -476,7 +493,7 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
 
     def _score_row(self, x: Mapping[Hashable, Any]) -> Scores:
         if not self._names:
-            return self._scores(window.new_outputs(1, 0), self._codes, self._floors)
+            return self._scores(window.new_outputs(1, 0), (1, self._codes, self._floors))
         return self.score_many(self._row(x), self._next(), None)
 
     def _add_features(self, x: Mapping[Hashable, Any]) -> None:

@@ -7,8 +7,10 @@ change of unit changes all candidates alike.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
+import numba as nb
 import numpy as np
 
 from models.frontend import COUNT, LOG, NONE, SHARE
@@ -18,7 +20,8 @@ _DEGREES: Final = 5.0  # of the Student law
 _MARGIN: Final = 2.0  # log-likelihood a transform must win by, and as much again for each 100 values
 FEWEST: Final = 48  # values before anything is decided
 _SMALL_COUNTS: Final = 30.0  # integers no larger than this are counts whatever the likelihood of a continuous law says
-_GAIN: Final = 0.15  # of the moving prediction
+_GAIN: Final = 0.15  # of the moving level
+_SCALE_GAIN: Final = 0.03  # of the moving squared scale
 
 
 def choose_transform(values: Floats, owners: Ints) -> tuple[int, float]:
@@ -33,7 +36,7 @@ def choose_transform(values: Floats, owners: Ints) -> tuple[int, float]:
     positive = x[x > 0.0]
     zeros = len(positive) < len(x)
     # With zeros the tangent starts inside the data: log(1 + x) in the feature's own unit.
-    floor = max(float(np.quantile(positive, 0.1)) if zeros else float(np.quantile(positive, 0.01)) / 10.0, 1e-290)
+    floor = max(float(np.quantile(positive, 0.1)) if zeros else float(positive.min()) * 1e-6, 1e-290)
     if np.all(x == np.round(x)):
         if len(np.unique(x)) <= 2:
             return NONE, 1.0  # a flag
@@ -42,7 +45,7 @@ def choose_transform(values: Floats, owners: Ints) -> tuple[int, float]:
         candidates = [NONE, COUNT, LOG]
     else:
         candidates = [NONE, LOG]
-        if x.max() <= 1.0:
+        if 0.3 < x.max() <= 1.0:
             candidates.append(SHARE)
     if zeros and len(positive) < 0.7 * len(x):
         x, who = positive, who[x > 0.0]  # the zeros would decide; ask the values that have a size
@@ -65,21 +68,32 @@ def _likelihood(x: Floats, who: Ints, code: int, floor: float) -> float:
         y, slope = np.arcsin(np.sqrt(inner)), -np.log(2.0 * np.sqrt(inner * (1.0 - inner)))
     else:
         y, slope = x, np.zeros_like(x)
-    errors = []
+    density = 0.0
     for owner in np.unique(who):
         own = y[who == owner]
-        level = float(np.median(own[:8]))
-        error = np.empty_like(own)
-        for i, value in enumerate(own):
-            error[i] = value - level
-            level += _GAIN * error[i]
-        errors.append(error)
-    error = np.concatenate(errors)
+        level = float(np.median(own[:16]))
+        error = own - level
+        scale = max(float(np.median(np.abs(error[:16]))) * 1.4, float(np.quantile(np.abs(error), 0.95)) * 0.1, 1e-140)
+        density += _prequential(own, level, scale)
+    return density + float(slope.sum())
+
+
+@nb.njit(cache=True, error_model="numpy")
+def _prequential(y: Floats, level: float, scale: float) -> float:
+    """Sum of log densities of y [N], each from the moving level and scale of those before it.
+
+    The moving scale leaves a scale that comes and goes with the season to itself: what remains for a transform to explain is
+    the skew.
+    """
+    total = 0.0
     # The floor keeps a feature of a few discrete values from looking infinitely likely.
-    smallest = max(0.02 * float(np.quantile(np.abs(error), 0.95)), 1e-300)
-    scale = max(float(np.median(np.abs(error))) * 1.4, smallest)
-    for _ in range(12):
-        weight = (_DEGREES + 1.0) / (_DEGREES + (error / scale) ** 2)
-        scale = max(float(np.sqrt(np.mean(weight * error**2))), smallest)
-    density = -np.log(scale) - 0.5 * (_DEGREES + 1.0) * np.log1p((error / scale) ** 2 / _DEGREES)
-    return float(density.sum() + slope.sum())
+    smallest = 0.02 * scale
+    square = scale * scale
+    for i in range(y.shape[0]):
+        error = y[i] - level
+        ratio = error * error / square
+        total += -0.5 * math.log(square) - 0.5 * (_DEGREES + 1.0) * math.log1p(ratio / _DEGREES)
+        level += _GAIN * error
+        weight = (_DEGREES + 1.0) / (_DEGREES + ratio)
+        square = max(square + _SCALE_GAIN * (weight * error * error - square), smallest * smallest)
+    return total

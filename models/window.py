@@ -15,13 +15,14 @@ import numpy as np
 
 from models.attribution import contributions_of, distance_of
 from models.calibration import FADE as SCORE_FADE
-from models.calibration import count_score, empirical, false_alarm_rate, refresh_tail
-from models.frontend import COLD, learn_value, own_scale, season_gain, transformed
+from models.calibration import HOLD, count_score, empirical, false_alarm_rate, refresh_tail
+from models.frontend import COLD, LOG, UNKNOWN, learn_value, own_scale, season_gain, transformed
 from models.marginals import FADE as MARGINAL_FADE
 from models.marginals import count_residual, gaussian_score, refresh_marginal
 from models.score import MEMORY, Q_CLIP, REFRESH, fold_covariance, inverse_ridged
-from models.state import CLOCK_ROWS, CLOCK_T, CLOCK_WINDOWS, TAIL_HOLD, Entities, Floats, Ints, Pool
+from models.state import CLOCK_ROWS, CLOCK_T, CLOCK_WINDOWS, Entities, Floats, Ints, Pool
 
+MISFITS: Final = 5  # negative values that prove a logarithm wrong: one or two may be bad data
 ADOPT: Final = 60  # held windows after which the new level is adopted
 WARM: Final = 30  # values of a feature before its residuals shape the pool
 ADOPTED_COUNT: Final = 6  # history an adopted level starts with: it settles within a dozen windows
@@ -80,21 +81,22 @@ def new_outputs(entities: int, features: int, windows: int | None = None) -> Out
     )  # fmt: skip
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def process_window(
     x: Floats, t: int, slots: Ints, groups: Ints, codes: Ints, floors: Floats, sides: Ints, season: int, phi: Floats,
     ent: Entities, pool: Pool, work: Scratch, out: Outputs, score: bool, learn: bool,
 ) -> None:  # fmt: skip
     """Score and/or learn one window: x [E, F] raw values, slots [E] (-1 unknown), groups [E]."""
     # An array taken out of a tuple inside the loop costs a reference count each time: five times the whole arithmetic.
-    last, held, drifts, count, level, variance = ent.last, ent.held, ent.drifts, ent.count, ent.level, ent.variance
-    step, previous, ewma, w, v = ent.step, ent.previous, ent.q, ent.w, ent.v
-    borrow_level, between, borrow_variance, borrow_step = pool.level, pool.between, pool.variance, pool.step
+    last, held, drifts, count, level, log_scale = ent.last, ent.held, ent.drifts, ent.count, ent.level, ent.log_scale
+    step, previous, surprise, ewma, w, v = ent.step, ent.previous, ent.surprise, ent.q, ent.w, ent.v
+    borrow_level, between, borrow_scale, borrow_step = pool.level, pool.between, pool.scale, pool.step
     borrow_w, borrow_v, histogram, table, quantiles = pool.w, pool.v, pool.histogram, pool.table, pool.quantiles
     covariance, covariance_q, precision, precision_q = pool.covariance, pool.covariance_q, pool.precision, pool.precision_q
+    misfits = pool.misfits
     scores, seen, tail, clock, at_or_above = pool.scores, pool.seen, pool.tail, pool.clock, pool.at_or_above
     m, sided, q, sided_q, z, scale, y, parts = work.m, work.sided, work.q, work.sided_q, work.z, work.scale, work.y, work.parts
-    slow, gain, moment, moment_q, weight = work.slow, work.gain, work.moment, work.moment_q, work.weight
+    phi_mean, slow, gain, moment, moment_q, weight = pool.phi_mean, work.slow, work.gain, work.moment, work.moment_q, work.weight
     out_score, out_rarity, out_rate, out_drift = out.score, out.rarity, out.rate, out.drift
     out_parts, out_low, out_high = out.contributions, out.low, out.high
 
@@ -105,7 +107,7 @@ def process_window(
         moment_q[:] = 0.0
         weight[:] = 0.0
         if t != clock[CLOCK_T]:
-            season_gain(pool.p, phi, season, gain)
+            season_gain(pool.p, phi, phi_mean, season, gain)
     for e in range(x.shape[0]):
         slot, g = slots[e], groups[e]
         gap = 1 if slot < 0 or last[slot] == NEVER else t - last[slot]
@@ -131,23 +133,21 @@ def process_window(
                 warm = False
             # Where the value is expected, before it is seen.
             location, spread = 0.0, 0.0
-            if n > 0 and (n >= COLD or borrow_variance[g, f] > 0.0):
-                log_scale = 0.0
+            if n > 0:
                 location = level[slot, f]
+                log_spread = log_scale[slot, f]
                 for k in range(terms):
                     location += w[slot, f, k] * phi[k]
-                    log_scale += v[slot, f, k] * phi[k]
-                spread = own_scale(variance[slot, f], n, log_scale, terms, step[slot, f])
-            elif borrow_variance[g, f] > 0.0:
-                log_scale = 0.0
+                    log_spread += v[slot, f, k] * phi[k]
+                if n >= COLD or borrow_scale[g, f] > 0.0:
+                    spread = own_scale(log_spread, n, step[slot, f])
+            elif borrow_scale[g, f] > 0.0:
+                log_spread = 0.0
                 location = borrow_level[g, f]
-                spread = math.sqrt(borrow_variance[g, f])
                 for k in range(terms):
-                    location += spread * borrow_w[g, f, k] * phi[k]
-                    log_scale += borrow_v[g, f, k] * phi[k]
-                spread = math.sqrt(borrow_variance[g, f] * math.exp(2.0 * log_scale) + between[g, f])
-            elif n > 0:
-                location = level[slot, f]
+                    location += borrow_scale[g, f] * borrow_w[g, f, k] * phi[k]
+                    log_spread += borrow_v[g, f, k] * phi[k]
+                spread = math.sqrt((borrow_scale[g, f] * math.exp(log_spread)) ** 2 + between[g, f])
             scale[f] = spread
             z[f] = 0.0
             value_m = 0.0
@@ -166,7 +166,7 @@ def process_window(
             sided[f] = 0.0 if (side == HIGH and value_m < 0.0) or (side == LOW and value_m > 0.0) else value_m
             sided_q[f] = 0.0 if (side == HIGH and q[f] < 0.0) or (side == LOW and q[f] > 0.0) else q[f]
         total = contributions_of(sided, sided_q, precision, precision_q, g, slow, parts)
-        rejected = total > tail[TAIL_HOLD]
+        rejected = total > tail[HOLD]
         adopt = rejected and slot >= 0 and held[slot] + 1 >= ADOPT
         if score:
             out_score[e] = total
@@ -184,29 +184,33 @@ def process_window(
             drifts[slot] += 1
         for f in range(features):
             if not np.isnan(y[f]):
+                if codes[f] == LOG and x[e, f] < 0.0:
+                    misfits[f] += 1
                 if adopt and abs(q[f]) > 1.0:
                     count[slot, f] = min(count[slot, f], ADOPTED_COUNT)
                 if warm and scale[f] > 0.0:
                     count_residual(histogram, g, f, z[f])
-                n = count[slot, f]
-                if n == 0 and borrow_variance[g, f] > 0.0:
+                if count[slot, f] == 0 and borrow_scale[g, f] > 0.0:
                     # Borrowed from the group: the first value moves the level as far as the entities differ from one another.
-                    own = math.sqrt(borrow_variance[g, f])
+                    own = borrow_scale[g, f]
                     seasonal = 0.0
                     for k in range(terms):
                         w[slot, f, k] = own * borrow_w[g, f, k]
                         v[slot, f, k] = borrow_v[g, f, k]
                         seasonal += w[slot, f, k] * phi[k]
-                    share = between[g, f] / (between[g, f] + borrow_variance[g, f])
+                    share = between[g, f] / (between[g, f] + own * own)
                     level[slot, f] = borrow_level[g, f] + share * (y[f] - seasonal - borrow_level[g, f])
-                    variance[slot, f] = borrow_variance[g, f]
+                    log_scale[slot, f] = math.log(own)
+                    if terms > 0:
+                        w[slot, f, 0], v[slot, f, 0] = level[slot, f], log_scale[slot, f]
+                        level[slot, f], log_scale[slot, f] = 0.0, 0.0
                     step[slot, f] = borrow_step[g, f]
                     previous[slot, f] = y[f]
                     count[slot, f] = 1
                 else:
                     learn_value(
-                        slot, f, y[f], z[f], scale[f], ewma[slot, f], phi, gain, rejected and not adopt,
-                        count, level, variance, step, previous, w, v,
+                        slot, f, y[f], z[f], scale[f], ewma[slot, f], phi, phi_mean, gain, rejected and not adopt,
+                        count, level, log_scale, step, previous, surprise, w, v,
                     )  # fmt: skip
             ewma[slot, f] = q[f]
         if not warm:
@@ -235,7 +239,7 @@ def process_window(
         _learn_pool(t, ent, pool, work)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def _learn_pool(t: int, ent: Entities, pool: Pool, work: Scratch) -> None:
     groups, features = pool.level.shape
     pool.clock[CLOCK_T] = t
@@ -262,47 +266,59 @@ def _learn_pool(t: int, ent: Entities, pool: Pool, work: Scratch) -> None:
     refresh_borrowed(ent, pool)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def refresh_borrowed(ent: Entities, pool: Pool) -> None:
     """What a new entity of each group borrows: mean level, spread of levels, scale, step and season of the warm entities."""
     groups, features = pool.level.shape
     terms = pool.p.shape[0]
     for g in range(groups):
         for f in range(features):
-            count, mean, square, log_variance, log_step = 0, 0.0, 0.0, 0.0, 0.0
+            count, mean, square, log_mean, log_step = 0, 0.0, 0.0, 0.0, 0.0
             pool.w[g, f] = 0.0
             pool.v[g, f] = 0.0
             for slot in range(ent.level.shape[0]):
-                if ent.group[slot] != g or ent.count[slot, f] < WARM or ent.variance[slot, f] <= 0.0:
+                if ent.group[slot] != g or ent.count[slot, f] < WARM:
+                    continue
+                centre, log_scale = ent.level[slot, f], ent.log_scale[slot, f]
+                if terms > 0:
+                    centre += ent.w[slot, f, 0]
+                    log_scale += ent.v[slot, f, 0]
+                if log_scale < UNKNOWN:
                     continue
                 count += 1
-                error = ent.level[slot, f] - mean
+                error = centre - mean
                 mean += error / count
-                square += error * (ent.level[slot, f] - mean)
-                log_variance += math.log(ent.variance[slot, f])
+                square += error * (centre - mean)
+                log_mean += log_scale
                 log_step += math.log(max(ent.step[slot, f], 1e-300))
-                scale = math.sqrt(ent.variance[slot, f])
-                for i in range(terms):
+                scale = math.exp(log_scale)
+                for i in range(1, terms):
                     pool.w[g, f, i] += ent.w[slot, f, i] / scale
                     pool.v[g, f, i] += ent.v[slot, f, i]
             if count == 0:
                 continue
             pool.level[g, f] = mean
-            pool.variance[g, f] = math.exp(log_variance / count)
+            pool.scale[g, f] = math.exp(log_mean / count)
             # One entity says nothing about how they differ: allow ten times its own spread.
-            pool.between[g, f] = square / (count - 1) if count > 2 else 100.0 * pool.variance[g, f]
+            pool.between[g, f] = square / (count - 1) if count > 2 else 100.0 * pool.scale[g, f] ** 2
             pool.step[g, f] = math.exp(log_step / count)
-            for i in range(terms):
+            for i in range(1, terms):
                 pool.w[g, f, i] /= count
                 pool.v[g, f, i] /= count
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def process_block(
     x: Floats, t: Ints, slots: Ints, groups: Ints, codes: Ints, floors: Floats, sides: Ints, season: int, phi: Floats,
     ent: Entities, pool: Pool, work: Scratch, out: Outputs,
-) -> None:  # fmt: skip
-    """Score and learn windows in turn: x [W, E, F], t [W], phi [W, K]; the same bits as `process_window` one by one."""
-    for w in range(x.shape[0]):
-        one = Outputs(out.score[w], out.rarity[w], out.rate[w], out.drift[w], out.contributions[w], out.low[w], out.high[w])
-        process_window(x[w], t[w], slots, groups, codes, floors, sides, season, phi[w], ent, pool, work, one, True, True)
+) -> int:  # fmt: skip
+    """Score and learn windows in turn: x [W, E, F], t [W], phi [W, K]; the same bits as `process_window` one by one.
+
+    Returns the windows done: fewer than W when one proved a feature's logarithm wrong.
+    """
+    for i in range(x.shape[0]):
+        one = Outputs(out.score[i], out.rarity[i], out.rate[i], out.drift[i], out.contributions[i], out.low[i], out.high[i])
+        process_window(x[i], t[i], slots, groups, codes, floors, sides, season, phi[i], ent, pool, work, one, True, True)
+        if pool.misfits.max() >= MISFITS:
+            return i + 1
+    return x.shape[0]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -30,7 +29,12 @@ class VenueSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     """The built-in venue as the source: history at full speed first, then live."""
 
     seed: Annotated[int, msgspec.Meta(ge=0, description="Seed of the simulation; the same seed gives the same bytes.")]
-    start_ns: Annotated[int, msgspec.Meta(ge=0, description="Event time at which the simulation starts, UTC ns.")]
+    start_ns: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, multiple_of=1_000_000_000, description="Event time at which the simulation starts: UTC ns, a whole second."
+        ),
+    ]
     history_seconds: Annotated[
         int, msgspec.Meta(ge=0, description="Event seconds simulated at full speed before the live part, marked HISTORY.")
     ]
@@ -71,7 +75,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str,
         msgspec.Meta(
             pattern=_SPEED,
-            description="Event seconds per second of the clock: `max`, or a number and `x`. A venue's history is always at max.",
+            description="Event seconds per second of the clock: `max`, or a number and `x`. Venue history is always at max.",
         ),
     ] = "max"
     out_dir: Annotated[str | None, msgspec.Meta(description="Folder that gets the run's results; null exports nothing.")] = None
@@ -86,7 +90,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     snapshot_key: Annotated[
         str,
         msgspec.Meta(
-            pattern="^([0-9a-f]{64})?$", description="Secret of the run, in hex, that signs its snapshots. The supervisor draws it."
+            pattern="^([0-9a-f]{64})?$",
+            description="Secret of the run, in hex, that signs its snapshots. The supervisor draws it.",
         ),
     ] = ""
 
@@ -133,8 +138,3 @@ def save_config(config: RunConfig, path: Path) -> None:
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)
         file.write(data)
-
-
-def valid_run_id(text: str) -> bool:
-    """Whether `text` can be a `run_id`."""
-    return re.fullmatch(_RUN_ID, text) is not None

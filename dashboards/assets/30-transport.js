@@ -62,22 +62,25 @@ perpwatch.transport = (() => {
     }, POLL_MS);
   };
 
-  /** The server's clock minus ours in ms, from the quickest of a few round trips; 0 if it cannot be told. */
+  /** UTC ms, with fractions. */
+  const clock = () => performance.timeOrigin + performance.now();
+
+  /** The server's clock minus ours in ms, from the quickest of a few round trips; 0 where the trip cannot tell them apart. */
   const clockOffset = async () => {
     let best = { trip: Infinity, offset: 0 };
     for (let n = 0; n < 4; n += 1) {
       try {
-        const asked = Date.now();
+        const asked = clock();
         const reply = await fetch("/api/clock", { signal: AbortSignal.timeout(REQUEST_MS), cache: "no-store" });
         const server = (await reply.json()).now_ms;
-        const trip = Date.now() - asked;
+        const trip = clock() - asked;
         if (trip < best.trip) best = { trip, offset: server - (asked + trip / 2) };
       } catch {
         break;
       }
     }
-    return best.offset;
+    return Math.abs(best.offset) <= best.trip / 2 ? 0 : best.offset;
   };
 
-  return { start, sinceFrame, clockOffset };
+  return { start, sinceFrame, clock, clockOffset };
 })();

@@ -8,17 +8,17 @@ perpwatch.strip = (() => {
   const WORDS = { ok: "OK", warn: "WARN", breach: "BREACH", halt: "HALT", unknown: "UNKNOWN" };
   const spoken = { tiles: null, lost: null };
 
-  /** What is wrong with the whole screen, in one sentence, and whether it is a fault or only a fact. */
+  /** What is wrong, in one sentence: whether it is a fault or only a fact, and whether everything on the screen is old. */
   const trouble = (status, sinceMs) => {
     const asOf = status?.event_time_ms ? ` Shown is the state of ${utc(status.event_time_ms)} UTC.` : "";
     if (!status) return sinceMs > STALE_MS ? { kind: "fault", words: "No word from the board's server yet." } : null;
-    if (sinceMs > STALE_MS) return { kind: "fault", words: `Connection lost: no word from the board's server for ${span(sinceMs)}.${asOf}` };
-    if (!status.store_ok) return { kind: "fault", words: `The data store has not answered for ${span((status.store_down_ms ?? 0) + sinceMs)}.${asOf}` };
+    if (sinceMs > STALE_MS) return { kind: "fault", everything: true, words: `Connection lost: no word from the board's server for ${span(sinceMs)}.${asOf}` };
+    if (!status.store_ok) return { kind: "fault", everything: true, words: `The data store has not answered for ${span((status.store_down_ms ?? 0) + sinceMs)}.${asOf}` };
     if (status.ended) return { kind: "fact", words: `This run has ended.${asOf}` };
     if (status.mode === null) return { kind: "fact", words: "Waiting for the first window." };
     if (status.mode === "HISTORY") return { kind: "fact", words: "Catching up on history; live figures follow." };
     const feed = age(status, "feed", sinceMs);
-    if (feed.state === "stale") return { kind: "fault", words: `Feed is silent: no new window for ${span(feed.ms)}.${asOf}` };
+    if (feed.state === "stale") return { kind: "fault", everything: true, words: `Feed is silent: no new window for ${span(feed.ms)}.${asOf}` };
     const guard = age(status, "guard", sinceMs);
     if (guard.state === "stale") return { kind: "fault", words: `Guard is silent for ${span(guard.ms)}: the guardrails are unknown.` };
     return null;
@@ -37,10 +37,7 @@ perpwatch.strip = (() => {
       const words = ms === null ? "not seen" : state === "stale" ? `silent ${span(ms)}` : span(ms);
       text(box.querySelector(".age-text"), status.ended ? "ended" : words);
     }
-    const faults = [];
-    if (status.late) faults.push(`${status.late} late`);
-    if (status.gaps) faults.push(`${status.gaps} gaps`);
-    if (status.unreadable) faults.push(`${status.unreadable} unreadable`);
+    const faults = Object.entries(status.faults).map(([kind, count]) => `${count} ${kind}`);
     text(id("feed-faults"), faults.join(" · "));
   };
 
@@ -51,7 +48,7 @@ perpwatch.strip = (() => {
       attribute(id("banner"), "data-kind", found.kind);
       text(id("banner-text"), found.words);
     }
-    attribute(id("board"), "data-trust", found?.kind === "fault" ? "lost" : "kept");
+    attribute(id("board"), "data-trust", found?.everything ? "lost" : "kept");
     const lost = found?.kind === "fault" ? found.words.split(/[:.]/)[0] : "";
     if (spoken.lost !== null && lost !== spoken.lost) text(id("say-now"), lost || "Live again.");
     spoken.lost = lost;
@@ -64,10 +61,11 @@ perpwatch.strip = (() => {
     attribute(box, "data-rests", tile.rests_on ? "broken" : "sound");
     text(box.querySelector(".tile-word"), WORDS[tile.state]);
     const where = tile.symbols.join(", ") + (tile.more ? ` and ${tile.more} more` : "");
-    text(box.querySelector(".tile-what"), [tile.rule, where].filter(Boolean).join(" · "));
+    text(box.querySelector(".tile-what"), [where, tile.rule].filter(Boolean).join(" · "));
     const since = tile.since_ms && tile.state !== "unknown" ? ` since ${utc(tile.since_ms)}` : "";
     text(box.querySelector(".tile-text"), tile.text + since);
     text(box.querySelector(".tile-rests"), tile.rests_on ?? "");
+    attribute(box, "title", [where, tile.rule, tile.text, tile.rests_on].filter(Boolean).join("; "));
     return tile;
   };
 

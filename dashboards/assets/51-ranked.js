@@ -9,7 +9,7 @@ perpwatch.ranked = (() => {
   let api = null;
   let shown = new Map(); // id → row data as the grid holds it
   let order = []; // ids as ranked on the screen
-  let chosenShown = null;
+  let chosen = null;
   const hold = { over: false, focused: false };
 
   /** Rows that pass the filters, best first. */
@@ -20,6 +20,7 @@ perpwatch.ranked = (() => {
 
   const cells = (row, rank, now) => ({
     id: row.id,
+    chosen: row.id === chosen,
     rank,
     symbol: row.symbol,
     family: row.family,
@@ -45,7 +46,9 @@ perpwatch.ranked = (() => {
       order = rows.map((row) => row.id);
     }
     if (api) transact(state, now);
+    // One takes the other's place: the head must not grow, or the held rows would move after all.
     show(id("ranked-held"), Boolean(held));
+    show(id("ranked-count"), !held);
     if (held) text(id("ranked-held"), waiting ? `order held, ${waiting} new waiting` : "order held");
     text(id("ranked-count"), `${rows.length} ${rows.length === 1 ? "event" : "events"}`);
     show(id("ranked-empty"), rows.length === 0);
@@ -60,7 +63,7 @@ perpwatch.ranked = (() => {
       const row = state.rows.get(key);
       const old = shown.get(key);
       if (!row && !old) return;
-      const data = row ? cells(row, place + 1, now) : { ...old, rank: place + 1 };
+      const data = row ? cells(row, place + 1, now) : { ...old, chosen: key === chosen, rank: place + 1 };
       next.set(key, data);
       if (!old) add.push(data);
       else if (!same(data, old)) update.push(data);
@@ -70,14 +73,17 @@ perpwatch.ranked = (() => {
     if (add.length || update.length || remove.length) api.applyTransaction({ add, update, remove });
   };
 
-  /** Mark the chosen row in the grid. */
-  const mark = (key) => {
+  /** Mark the row of the event `key`, and bring it into sight when it was not the chosen one before. */
+  const mark = (state, key, now) => {
+    const moved = key !== chosen;
+    chosen = key;
     if (!api) return;
-    const node = key ? api.getRowNode(key) : null;
-    if (!node) api.deselectAll();
-    else if (!node.isSelected()) node.setSelected(true, true);
-    if (node && key !== chosenShown && !hold.over) api.ensureNodeVisible(node);
-    chosenShown = key;
+    transact(state, now);
+    for (const row of document.querySelectorAll("#ranked .ag-row")) {
+      perpwatch.dom.attribute(row, "aria-selected", String(row.getAttribute("row-id") === key));
+    }
+    const node = moved && key && !hold.over ? api.getRowNode(key) : null;
+    if (node) api.ensureNodeVisible(node);
   };
 
   /** The id `step` places from `key` on the screen; the first one if `key` is not there. */

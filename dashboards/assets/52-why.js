@@ -36,8 +36,9 @@ perpwatch.why = (() => {
     const row = make("tr");
     const name = make("th", "part", step.label);
     name.scope = "row";
-    const value = make("td", "figure now", step.value);
-    if (step.side) value.append(make("span", `side ${step.side}`, step.side === "above" ? "▲ above" : "▼ below"));
+    const value = make("td", "figure now");
+    if (step.side) value.append(make("span", "side", step.side === "above" ? "▲" : "▼"), make("span", "unseen", `${step.side} what is expected: `));
+    value.append(make("span", "", step.value));
     row.append(name, value, make("td", "figure expected", step.expected), bar(step, low, high));
     const adds = make("td", "figure adds", signed(step.contribution));
     adds.dataset.contribution = String(step.contribution);

@@ -6,7 +6,7 @@ perpwatch.plots = (() => {
   const { inert, utc } = perpwatch.format;
   const { BUCKET_MS, BUCKETS, state, lastBucket } = perpwatch.model;
   const STRENGTH_TOP = 10;
-  const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, showTips: false };
+  const CONFIG = { displayModeBar: false, doubleClick: false, showTips: false };
   const LINES = [
     { name: "index", at: 1, dash: "solid", width: 1.4 },
     { name: "mark", at: 2, dash: "4px,2px", width: 1.6 },
@@ -15,7 +15,7 @@ perpwatch.plots = (() => {
   ];
 
   const frame = () => ({
-    font: { family: "inherit", size: 11, color: colour("muted") },
+    font: { family: getComputedStyle(document.body).fontFamily, size: 11, color: colour("muted") },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line"), font: { color: colour("text"), size: 12 } },
@@ -141,6 +141,9 @@ perpwatch.plots = (() => {
 
   /** `choose(symbol, ms)` is called for a click on a cell. */
   const attach = (choose) => {
+    // A banner moves the panels without any resize of the window.
+    const fitted = new ResizeObserver((entries) => entries.forEach(({ target }) => target.layout && Plotly.Plots.resize(target)));
+    for (const name of ["heatmap", "prices"]) fitted.observe(id(name));
     id("heatmap").on("plotly_click", (event) => {
       const point = event.points[0];
       const symbol = [...state.symbols].reverse()[point.pointIndex[0]];

@@ -91,7 +91,7 @@
     show(id("ranked-stale"), silent);
     if (silent) {
       const until = state.scoredTo ? `; this ranking is of ${perpwatch.format.utc(state.scoredTo)} UTC` : "";
-      text(id("ranked-stale"), `Models are silent for ${perpwatch.format.span(Math.max(score.ms ?? 0, rank.ms ?? 0))}${until}. Guardrails do not depend on them.`);
+      text(id("ranked-stale"), `Models are silent for ${perpwatch.format.span(Math.max(score.ms ?? 0, rank.ms ?? 0))}${until}.`);
     }
     attribute(id("ranked-panel"), "data-trust", silent ? "lost" : "kept");
   };
@@ -102,7 +102,7 @@
     rows = ranked.draw(state, view, now);
     const row = chosenRow();
     const symbol = chosenSymbol(row);
-    ranked.mark(row?.id ?? null);
+    ranked.mark(state, row?.id ?? null, now);
     why.draw(state, row, freshness.doubt(state.status, transport.sinceFrame()));
     fetchSeries(symbol);
     plots.heatmap(view, symbol);
@@ -139,7 +139,7 @@
     if (frame.kind === "snapshot") return;
     requestAnimationFrame(() =>
       setTimeout(() => {
-        delays = [...delays.slice(-14), Math.max(0, Date.now() + offset - frame.t_server)];
+        delays = [...delays.slice(-14), Math.max(0, transport.clock() + offset - frame.t_server)];
         const median = [...delays].sort((a, b) => a - b)[delays.length >> 1];
         text(id("delay"), median < 10_000 ? `${Math.round(median)} ms` : perpwatch.format.span(median));
       }),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from dash import html
 
+from dashboards.components.attributes import attributes
 from dashboards.readmodel import BOOK_LEVELS
-
-_DRAWN: Final = {"role": "img"}
 
 
 def heatmap() -> html.Section:
     return html.Section(
         [
             html.Div(
-                [html.H2("Symbols × time"), html.Span("last 10 min, strength is −log₁₀ of the false-alarm rate", className="quiet")],
+                [html.H2("Symbols × time"), html.Span("last 10 min by false-alarm rate; blank: no data", className="quiet")],
                 className="panel-head",
             ),
-            html.Div(id="heatmap", className="plot hatched", **_DRAWN, **{"aria-label": "Heatmap of anomalies"}),
+            html.Div(id="heatmap", className="plot", role="img", **attributes(aria_label="Heatmap of anomalies")),
         ],
         id="heatmap-panel",
         className="panel",
@@ -28,8 +25,8 @@ def heatmap() -> html.Section:
 def prices() -> html.Section:
     return html.Section(
         [
-            html.Div([html.H2("Prices"), html.Span(id="prices-title", className="chosen")], className="panel-head"),
-            html.Div(id="prices", className="plot", **_DRAWN, **{"aria-label": "Index, mark and last price"}),
+            html.Div([html.H2("Prices"), html.Span(id="prices-title", className="named")], className="panel-head"),
+            html.Div(id="prices", className="plot", role="img", **attributes(aria_label="Index, mark and last price")),
             html.Div("no price yet", id="prices-empty", className="empty"),
         ],
         id="prices-panel",
@@ -42,16 +39,28 @@ def book() -> html.Section:
 
     def level(side: str, place: int) -> html.Tr:
         return html.Tr(
-            [html.Td(className="figure price"), html.Td(className="figure size"), html.Td(html.Div(className="bar"), className="depth")],
+            [
+                html.Td(className="figure price"),
+                html.Td(className="figure size"),
+                html.Td(html.Div(className="bar"), className="depth"),
+            ],
             id=f"{side}-{place}",
-            className=f"level {side}",
+            className=f"level {side} place-{place}",
         )
 
-    spread = html.Tr([html.Th("spread", scope="row", className="figure"), html.Td(id="book-spread", colSpan=2)], className="spread")
-    head = html.Tr([html.Th("price", scope="col", className="figure"), html.Th("lots", scope="col", className="figure"), html.Th("depth", scope="col")])
+    spread = html.Tr(
+        [html.Th("spread", scope="row", className="figure"), html.Td(id="book-spread", colSpan=2)], className="spread"
+    )
+    head = html.Tr(
+        [
+            html.Th("price", scope="col", className="figure"),
+            html.Th("lots", scope="col", className="figure"),
+            html.Th("depth", scope="col"),
+        ]
+    )
     return html.Section(
         [
-            html.Div([html.H2("Book"), html.Span(id="book-title", className="chosen")], className="panel-head"),
+            html.Div([html.H2("Book"), html.Span(id="book-title", className="named")], className="panel-head"),
             html.Div(
                 html.Table(
                     [

@@ -7,6 +7,7 @@ from typing import Any, Final
 from dash import html
 from dash_ag_grid import AgGrid
 
+from dashboards.components.attributes import attributes
 from dashboards.components.choice import choice
 
 FAMILIES: Final = ("cancels", "depth", "leverage", "prices", "market")
@@ -32,7 +33,7 @@ def ranked() -> html.Section:
         ],
         id="ranked-panel",
         className="panel",
-        **{"aria-label": "Ranked anomalies"},
+        **attributes(aria_label="Ranked anomalies"),
     )
 
 
@@ -45,24 +46,26 @@ def _grid() -> AgGrid:
     return AgGrid(
         id="ranked",
         className="ranked-grid",
+        # No rowData and no selection: the component would report each change of either to Dash, which keeps every state a
+        # property ever had. Rows come as transactions, and being chosen is data.
         getRowId="params.data.id",
-        rowData=[],
         columnDefs=[
             # Rank is data: the order is the column's, never the row's index.
-            _column("rank", "#", 44, "place by false-alarm rate, then score", sort="asc", **right),
-            _column("symbol", "Symbol", 104, "symbol"),
-            _column("family", "Family", 82, "metric family that spoke"),
-            _column("far_text", "FAR", 78, "false-alarm rate: share of quiet windows that would look this unusual", **right),
-            _column("score_text", "Score", 68, "unusualness; the contributions add up to it", **right),
-            _column("driver", "First driver", 240, "largest contribution", flex=1, minWidth=180, tooltipField="driver"),
-            _column("time", "Peak UTC", 84, "end of the strongest window", **right),
-            _column("window", "Window", 70, "length of the window that spoke loudest", **right),
-            _column("rarity_text", "Rarity", 74, "rank among all that was seen", **right),
-            _column("age", "Age", 66, "since the event last showed", **right),
+            _column("rank", "#", 36, "place by false-alarm rate, then score", sort="asc", **right),
+            _column("symbol", "Symbol", 98, "symbol"),
+            _column("family", "Family", 76, "metric family that spoke"),
+            _column("far_text", "FAR", 72, "false-alarm rate: share of quiet windows that would look this unusual", **right),
+            _column("score_text", "Score", 60, "unusualness; the contributions add up to it", **right),
+            _column("driver", "First driver", 240, "largest contribution", flex=1, minWidth=150, tooltipField="driver"),
+            _column("time", "Peak UTC", 76, "end of the strongest window", **right),
+            _column("window", "Window", 64, "length of the window that spoke loudest", **right),
+            _column("rarity_text", "Rarity", 92, "rank among all that was seen", **right),
+            _column("age", "Age", 58, "since the event last showed", **right),
         ],
         defaultColDef={"sortable": False, "resizable": True, "suppressMovable": True, "suppressHeaderMenuButton": True},
         dashGridOptions={
-            "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
+            "loading": False,
+            "rowClassRules": {"chosen": "params.data.chosen"},
             "rowHeight": 30,
             "headerHeight": 30,
             "animateRows": False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
+from dashboards.components.attributes import attributes
 from dashboards.freshness import ROLES
 
 
@@ -13,13 +14,19 @@ def strip(run_id: str) -> html.Header:
         html.Div([html.Dt(role), html.Dd([_shape(), html.Span("–", className="age-text")])], id=f"age-{role}", className="age")
         for role in ROLES
     ]
-    delay = html.Div([html.Dt("screen"), html.Dd(html.Span("–", id="delay"))], className="age", title="from the server's send to this screen")
+    delay = html.Div(
+        [html.Dt("screen"), html.Dd(html.Span("–", id="delay"))], className="age", title="from the server's send to this screen"
+    )
     return html.Header(
         [
             html.H1("Perpwatch", className="brand"),
             html.Span("CONNECTING", id="mode", className="mode"),
-            html.Div([html.Span("–", id="event-time", className="clock"), html.Span("UTC", className="zone")], className="when", title="event time"),
-            html.Dl([*ages, delay], className="ages", **{"aria-label": "age of what each part of the system said last"}),
+            html.Div(
+                [html.Span("–", id="event-time", className="clock"), html.Span("UTC", className="zone")],
+                className="when",
+                title="event time",
+            ),
+            html.Dl([*ages, delay], className="ages", **attributes(aria_label="age of what each part of the system said last")),
             html.Div(id="feed-faults", className="faults"),
             html.Div([html.Span("run ", className="quiet"), html.Span(run_id, id="run-id")], className="run"),
         ],
@@ -34,10 +41,10 @@ def banner() -> html.Div:
 def speech() -> list[html.Div]:
     """The page's two live regions: counts politely; breaches and feed loss at once. Row ticks are never announced."""
     return [
-        html.Div(id="say-politely", className="unseen", role="status", **{"aria-live": "polite"}),
-        html.Div(id="say-now", className="unseen", role="alert", **{"aria-live": "assertive"}),
+        html.Div(id="say-politely", className="unseen", role="status", **attributes(aria_live="polite")),
+        html.Div(id="say-now", className="unseen", role="alert", **attributes(aria_live="assertive")),
     ]
 
 
 def _shape() -> html.Span:
-    return html.Span(className="shape", **{"aria-hidden": "true"})
+    return html.Span(className="shape", **attributes(aria_hidden="true"))

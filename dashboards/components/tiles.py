@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
+from dashboards.components.attributes import attributes
 from dashboards.freshness import LAYERS
 
 
@@ -13,7 +14,7 @@ def tiles() -> html.Section:
             html.H2("Guardrails", className="unseen"),
             html.Ol([_tile(place, layer) for place, layer in enumerate(LAYERS, 1)], className="tiles"),
         ],
-        **{"aria-label": "Guardrails by layer"},
+        **attributes(aria_label="Guardrails by layer"),
     )
 
 
@@ -22,9 +23,9 @@ def _tile(place: int, layer: str) -> html.Li:
         [
             html.Div(
                 [
-                    html.Span(str(place), className="tile-place", **{"aria-hidden": "true"}),
+                    html.Span(str(place), className="tile-place", **attributes(aria_hidden="true")),
                     html.Span(layer, className="tile-layer"),
-                    html.Span(className="shape", **{"aria-hidden": "true"}),
+                    html.Span(className="shape", **attributes(aria_hidden="true")),
                     html.Span("UNKNOWN", className="tile-word"),
                 ],
                 className="tile-head",
@@ -35,5 +36,5 @@ def _tile(place: int, layer: str) -> html.Li:
         ],
         id=f"tile-{layer}",
         className="tile",
-        **{"data-state": "unknown"},
+        **attributes(data_state="unknown"),
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dash import html
 
+from dashboards.components.attributes import attributes
+
 
 def why() -> html.Section:
     head = [
         html.Th("driver", scope="col"),
         html.Th("now", scope="col", className="figure"),
         html.Th("expected", scope="col", className="figure"),
-        html.Th("share of the score", scope="col", className="bars"),
+        html.Th("share", scope="col", className="bars"),
         html.Th("adds", scope="col", className="figure"),
     ]
     return html.Section(
@@ -41,7 +43,9 @@ def why() -> html.Section:
                         ),
                         className="parts-box",
                     ),
-                    html.Div([html.H3("Accounts behind it"), html.Ul(id="why-accounts", className="accounts")], className="why-side"),
+                    html.Div(
+                        [html.H3("Accounts behind it"), html.Ul(id="why-accounts", className="accounts")], className="why-side"
+                    ),
                     html.Div([html.H3("Guardrails on this symbol"), html.P(id="why-rails")], className="why-side"),
                 ],
                 id="why-body",
@@ -52,5 +56,5 @@ def why() -> html.Section:
         id="why-panel",
         className="panel",
         tabIndex="-1",
-        **{"aria-label": "Why the chosen anomaly is unusual"},
+        **attributes(aria_label="Why the chosen anomaly is unusual"),
     )

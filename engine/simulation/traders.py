@@ -34,6 +34,10 @@ _TAKER_SIGMA: Final = 1.5
 _TAKER_LARGEST: Final = 0.7
 _CROWD_SHARE: Final = 0.004
 _CROWD_SIGMA: Final = 1.2
+_CROWD_LARGEST: Final = 0.3
+_CROWD_STAKE: Final = 0.3
+"""Largest limit order as a share of what the account may still take on at its target leverage: several may be filled."""
+
 _CROWD_DISTANCE: Final = 7.0e-4
 """Mean distance of the crowd's limit orders behind the touch, log units."""
 
@@ -93,15 +97,19 @@ def take(scene: Scene, ts_ns: int, k: int, side: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def rest(scene: Scene, ts_ns: int, k: int, side: int, account: int, fleeting: bool) -> None:
-    """A limit order of the crowd near the touch, or somewhat behind it; fleeting ones are mostly gone within a tick or so."""
-    if not room(scene):
+    """A limit order of the crowd near the touch, or somewhat behind it; some fleeting ones are gone within a tick or so."""
+    g, market, target = scene.g, scene.markets[k], scene.accounts[account]["target"]
+    usd = min(_CROWD_LARGEST, _CROWD_SHARE * math.exp(_CROWD_SIGMA * normal(g))) * market["depth_usd"]
+    held = scene.positions[account, k] if side == 0 else -scene.positions[account, k]
+    means_usd = target * equity_usd(scene, account)
+    if held >= 0:
+        means_usd -= notional_usd(scene, account)
+    lots = int(min(usd, _CROWD_STAKE * means_usd) / market["usd_per_lot"])
+    if lots < 1 or not room(scene):
         return
     slot = take_slot(scene, k)
     if slot < 0:
         return
-    g, market = scene.g, scene.markets[k]
-    usd = min(0.3, _CROWD_SHARE * math.exp(_CROWD_SIGMA * normal(g))) * market["depth_usd"]
-    lots = max(1, int(usd / market["usd_per_lot"]))
     order_id = send_resting(scene, ts_ns, k, slot, account, side, _crowd_price(g, market, side), lots)
     if fleeting and uniform(g) < _FLEETING:
         life_s = min(2.0, 0.04 * math.exp(0.9 * normal(g)))

@@ -25,7 +25,14 @@ CANCELS: Final = Family(
         Feature("cancels", Transform.COUNT, (_total("cancels"),), "count", Side.HIGH),
         Feature("fleeting_cancels", Transform.COUNT, (_total("fleeting_cancels"),), "count", Side.HIGH),
         Feature("cancel_to_trade_ratio", Transform.RATIO, (_total("cancels"), _total("trades")), "ratio", Side.HIGH, SHRINK),
-        Feature("one_sided_cancels", Transform.IMBALANCE, (_total("cancels_buy"), _total("cancels_sell")), "count", Side.HIGH, SHRINK),
+        Feature(
+            "one_sided_cancels",
+            Transform.IMBALANCE,
+            (_total("cancels_buy"), _total("cancels_sell")),
+            "count",
+            Side.HIGH,
+            SHRINK,
+        ),
         Feature("top_account_cancels", Transform.COUNT, (_total("top_cancel_share", "cancels"),), "count", Side.HIGH),
     ),
     context=(

@@ -11,8 +11,8 @@ from typing import Final
 from models.detectors.family import Family
 from models.features import Feature, How, Input, Side, Transform
 
-EMPTY_SIDE: Final = 0.01
-"""An empty side counts as this part of the usual depth: very thin, not missing."""
+EMPTY: Final = 0.01
+"""An empty book counts as this part of the usual depth: very thin, not missing."""
 
 
 def _mean(metric: str) -> Input:
@@ -24,11 +24,11 @@ DEPTH: Final = Family(
     features=(
         Feature(
             "depth_5_usd",
-            Transform.LOG_PAIR,
+            Transform.LOG_SUM,
             (_mean("depth_bid_5_usd"), _mean("depth_ask_5_usd"), _mean("usual_depth_usd")),
             "usd",
             Side.LOW,
-            EMPTY_SIDE,
+            EMPTY,
             prior=0.3,
             floor=0.1,
         ),

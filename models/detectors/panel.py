@@ -46,9 +46,9 @@ class Panel:
     def process(self, window_index: NDArray[np.int64], values: NDArray[np.float64]) -> list[Anomaly]:
         """The anomalies of a block of windows, in the order of their windows, within a window the likeliest first.
 
-        `window_index` int64[W], strictly rising over all calls; window k ends at k seconds. `values` float64[W, S, M] in the order
-        of the symbols and the metric names, NaN where missing; infinities count as missing. Raises ValueError for other shapes
-        or an index that does not rise.
+        `window_index` int64[W], strictly rising over all calls; window k ends at k seconds. `values` float64[W, S, M] in the
+        order of the symbols and the metric names, NaN where missing; infinities count as missing. Raises ValueError for other
+        shapes or an index that does not rise.
         """
         index = np.asarray(window_index, np.int64)
         block = np.asarray(values, np.float64)
@@ -69,7 +69,9 @@ class Panel:
             combined = cauchy_combination(rates, axis=0)
             for w, s in np.argwhere(combined <= STATED):
                 length = int(np.nanargmin(rates[:, w, s]))
-                found.append(self._anomaly(detectors[length], scored[length], int(index[w]), int(w), int(s), float(combined[w, s])))
+                found.append(
+                    self._anomaly(detectors[length], scored[length], int(index[w]), int(w), int(s), float(combined[w, s]))
+                )
         return sorted(found, key=lambda anomaly: (anomaly.window_end_ns, sort_key(anomaly)))
 
     def _anomaly(self, detector: FamilyDetector, scored: Scored, index: int, w: int, s: int, rate: float) -> Anomaly:

@@ -14,7 +14,9 @@ AGE_OFFSET_MS: Final = 1000.0
 
 
 def _basis(metric: str) -> Feature:
-    return Feature(metric, Transform.LINEAR, (Input(metric, How.MEAN),), "bps", Side.BOTH, prior=BASIS_FLOOR_BPS, floor=BASIS_FLOOR_BPS)
+    return Feature(
+        metric, Transform.LINEAR, (Input(metric, How.MEAN),), "bps", Side.BOTH, prior=BASIS_FLOOR_BPS, floor=BASIS_FLOOR_BPS
+    )
 
 
 def _age(metric: str) -> Feature:
@@ -23,7 +25,13 @@ def _age(metric: str) -> Feature:
 
 PRICES: Final = Family(
     name="prices",
-    features=(_basis("mark_index_bps"), _basis("mark_last_bps"), _basis("mid_index_bps"), _age("index_age_ms"), _age("mark_age_ms")),
+    features=(
+        _basis("mark_index_bps"),
+        _basis("mark_last_bps"),
+        _basis("mid_index_bps"),
+        _age("index_age_ms"),
+        _age("mark_age_ms"),
+    ),
     context=(),
     half_life_s=3600,
 )

@@ -1,15 +1,20 @@
 """False-alarm rates of a family's scores, pooled over the symbols.
 
-Order flow has heavier tails than standardised features, an exact zero is a frequent score of a one-sided detector, and a run may
-be minutes old when it matters. So the tail of log S is exponential (a power law in S, the heaviest that the scores of
-recordings show), it is fitted to what lies between the 95% and the 98% quantile, what lies above being counted but not
-measured (censored), so that single anomalies shape nothing, and the scale is not plugged in but integrated out: with little
-seen the stated rate is larger, not wilder. With d scores between the quantiles and T their summed excess, the censored ones'
-included, the rate of an excess x over the 95% quantile u is
+A one-sided detector often scores exactly 0, order flow has heavier tails than standardised features (jumps and sweeps come on
+top of the ordinary), and a run may be minutes old when it matters. So the tail of log S is made of two exponential pieces, one
+from the 95% quantile and one from the 98% quantile on (an exponential tail of log S is a power law of S). Each piece is fitted
+to what lies between its start and an upper quantile, the 98% and the 99.5%; what lies above is counted but not measured
+(censored), so that no single anomaly shapes a rate, however high. The second piece starts from what the first one found.
+
+The scale of a piece is not plugged in but integrated out: with little seen the stated rate is larger, not wilder. With d scores
+measured and T their summed excess, the censored ones' included, the rate of an excess x over the start u is
 
     P(S > u) · (1 + x/(b + T))^−(a + d)
 
-(the predictive law of an exponential under a Gamma(a, b) prior of its rate; Gelman et al., Bayesian Data Analysis, 2.6).
+(the predictive law of an exponential under a Gamma(a, b) prior of its rate; Gelman et al., Bayesian Data Analysis, 2.6). What
+makes a window unusual lasts for seconds, and windows of several rows overlap, so only one score in `PERSISTENCE` counts as
+evidence. Below one in all the evidence there is, a tail is a belief: what it says beyond that counts half, in orders of
+magnitude.
 """
 
 from __future__ import annotations
@@ -25,12 +30,14 @@ from models.state import LOG_SCORE_LOW, LOG_SCORE_WIDTH, SCORE_BINS
 Floats = NDArray[np.float64]
 
 FEWEST: Final = 100.0
-"""Scores before a rate is stated; it is 1 until then."""
+"""Scores before a rate is stated."""
 REFRESH: Final = 20
 """Windows between two fits."""
 FADE: Final = 0.5 ** (REFRESH / 86_400.0)
 """What a fit leaves of the counts: scores are forgotten by half in a day of seconds."""
-LOWER, UPPER = 0.95, 0.98
+PERSISTENCE: Final = 10.0
+"""Scores in a row that tell no more than one."""
+QUANTILES: Final = (0.95, 0.98, 0.995)
 PRIOR_COUNT: Final = 3.0
 PRIOR_SCALE: Final = 0.6
 """Log S falls by an e-fold of its tail in 0.5 (squares of Gaussians) to 0.7 (recorded order flow)."""
@@ -45,17 +52,19 @@ class Tail:
         self.counts = np.zeros(SCORE_BINS)
         self.survival = np.ones(SCORE_BINS + 1)
         """Share of the scores at or above each bin's lower edge, as of the last fit."""
-        self.fit = np.zeros(4)
-        """Start (log S), weight above it, a + d, b + T."""
+        self.pieces = np.zeros((2, 4))
+        """Of each piece: start (log S), weight above it, a + d, b + T."""
+        self.evidence = np.zeros(1)
+        """Scores that count, as of the last fit; 0 while they are too few."""
         self.clock = np.zeros(1, np.int64)
 
     def process(self, score: Floats) -> tuple[Floats, Floats]:
         """(false_alarm_rate, rarity), both [W, S], of scores [W, S]: each window rated by those before it, then counted.
 
-        NaN is no score: its rate and rarity are NaN. Until `FEWEST` scores were seen the rate is NaN too.
+        NaN is no score: its rate and rarity are NaN. Until `FEWEST` scores were seen both are NaN too.
         """
-        rate, rarity = np.empty_like(score), np.empty_like(score)
-        _process(score, self.counts, self.survival, self.fit, self.clock, rate, rarity)
+        rate, rarity = np.full_like(score, np.nan), np.full_like(score, np.nan)
+        _process(score, self.counts, self.survival, self.pieces, self.evidence, self.clock, rate, rarity)
         return rate, rarity
 
 
@@ -64,60 +73,80 @@ def _position(score: float) -> float:
     """Where log S lies in the histogram, in bins."""
     if score <= 0.0:
         return 0.0
-    return min(max((np.log(score) - LOG_SCORE_LOW) / LOG_SCORE_WIDTH, 0.0), SCORE_BINS - 1e-6)
+    return float(min(max((np.log(score) - LOG_SCORE_LOW) / LOG_SCORE_WIDTH, 0.0), SCORE_BINS - 1e-6))
 
 
 @njit(cache=True)
-def _refit(counts: Floats, survival: Floats, fit: Floats) -> None:
+def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats) -> None:
     total = 0.0
     for i in range(SCORE_BINS - 1, -1, -1):
         counts[i] *= FADE
         total += counts[i]
         survival[i] = total
     if total < FEWEST:
-        fit[WEIGHT] = 0.0
+        evidence[0] = 0.0
         return
+    evidence[0] = total
     for i in range(SCORE_BINS):
         survival[i] /= total
+    scale = PRIOR_SCALE
     first = 1
-    while survival[first] > 1.0 - LOWER:
+    while survival[first] > 1.0 - QUANTILES[0]:
         first += 1
-    last = first + 1
-    while last < SCORE_BINS and survival[last] > 1.0 - UPPER:
-        last += 1
-    between, excess = 0.0, 0.0
-    for i in range(first, last):
-        between += counts[i]
-        excess += counts[i] * (i - first + 0.5) * LOG_SCORE_WIDTH
-    excess += survival[last] * total * (last - first) * LOG_SCORE_WIDTH
-    fit[START] = LOG_SCORE_LOW + first * LOG_SCORE_WIDTH
-    fit[WEIGHT] = (survival[first] * total + 1.0) / (total + 1.0)
-    fit[SHAPE] = PRIOR_COUNT + between
-    fit[TOTAL] = PRIOR_COUNT * PRIOR_SCALE + excess
+    for piece in range(2):
+        last = first + 1
+        while last < SCORE_BINS and survival[last] > 1.0 - QUANTILES[piece + 1]:
+            last += 1
+        measured = 0.0
+        excess = survival[last] * total * (last - first) * LOG_SCORE_WIDTH
+        for i in range(first, last):
+            measured += counts[i]
+            excess += counts[i] * (i - first + 0.5) * LOG_SCORE_WIDTH
+        pieces[piece, START] = LOG_SCORE_LOW + first * LOG_SCORE_WIDTH
+        pieces[piece, WEIGHT] = (survival[first] * total + 1.0) / (total + 1.0)
+        pieces[piece, SHAPE] = PRIOR_COUNT + measured / PERSISTENCE
+        pieces[piece, TOTAL] = PRIOR_COUNT * scale + excess / PERSISTENCE
+        scale = pieces[piece, TOTAL] / pieces[piece, SHAPE]
+        first = last
+
+
+@njit(cache=True)
+def _rate(score: float, above: float, pieces: Floats, evidence: float) -> float:
+    """The false-alarm rate of a score that the share `above` of all scores reached."""
+    log_score = np.log(score) if score > 0.0 else -np.inf
+    if log_score <= pieces[0, START]:
+        return float(max(above, pieces[0, WEIGHT]))
+    piece = 1 if log_score > pieces[1, START] else 0
+    start, weight, shape, total = pieces[piece]
+    rate = weight * (1.0 + (log_score - start) / total) ** -shape
+    if piece == 0:
+        rate = max(rate, pieces[1, WEIGHT])
+    return float(rate if rate * evidence >= 1.0 else np.sqrt(rate / evidence))
 
 
 @njit(cache=True)
 def _process(
-    score: Floats, counts: Floats, survival: Floats, fit: Floats, clock: NDArray[np.int64], rate: Floats, rarity: Floats
+    score: Floats,
+    counts: Floats,
+    survival: Floats,
+    pieces: Floats,
+    evidence: Floats,
+    clock: NDArray[np.int64],
+    rate: Floats,
+    rarity: Floats,
 ) -> None:
     windows, symbols = score.shape
     for w in range(windows):
         if clock[0] % REFRESH == 0:
-            _refit(counts, survival, fit)
+            _refit(counts, survival, pieces, evidence)
+        clock[0] += 1
         for s in range(symbols):
-            rate[w, s] = rarity[w, s] = np.nan
-            if np.isnan(score[w, s]) or fit[WEIGHT] == 0.0:
-                continue
-            position = _position(score[w, s])
-            i = int(position)
-            above = survival[i] + (position - i) * (survival[i + 1] - survival[i])
-            rarity[w, s] = 1.0 - above
-            excess = np.log(score[w, s]) - fit[START] if score[w, s] > 0.0 else 0.0
-            if excess > 0.0:
-                rate[w, s] = fit[WEIGHT] * (1.0 + excess / fit[TOTAL]) ** -fit[SHAPE]
-            else:
-                rate[w, s] = max(above, fit[WEIGHT])
+            if not np.isnan(score[w, s]) and evidence[0] > 0.0:
+                position = _position(score[w, s])
+                i = int(position)
+                above = survival[i] + (position - i) * (survival[i + 1] - survival[i])
+                rarity[w, s] = 1.0 - above
+                rate[w, s] = _rate(score[w, s], above, pieces, evidence[0])
         for s in range(symbols):
             if not np.isnan(score[w, s]):
                 counts[int(_position(score[w, s]))] += 1.0
-        clock[0] += 1

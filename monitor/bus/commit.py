@@ -77,7 +77,7 @@ class Committer:
     @classmethod
     def take(cls, redis: Redis, keys: Keys, role: str) -> Committer:
         """Takes the role over: draws the next epoch, which fences whoever had it, and reads the checkpoint."""
-        epoch = int(redis.hincrby(keys.role(role), "epoch", 1))  # type: ignore[arg-type]
+        epoch = int(redis.hincrby(keys.role(role), "epoch", 1))
         return cls(redis, keys, role, epoch, read_position(redis, keys, role))
 
     def commit(

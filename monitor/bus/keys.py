@@ -81,3 +81,9 @@ class Keys(msgspec.Struct, frozen=True):
     def snapshot(self, role: str) -> str:
         """Hash of one role's last snapshot: position and state (signed)."""
         return self._name(f"snapshot:{role}")
+
+    def all(self, roles: tuple[str, ...]) -> tuple[str, ...]:
+        """Every key of the run, for taking it off a server."""
+        streams = (self.metrics, self.anomalies, self.verdicts, self.audit, self.ranked)
+        state = (self.meta, self.guard_states, self.books, self.pace, self.health)
+        return (*streams, *state, *(key for role in roles for key in (self.role(role), self.snapshot(role))))

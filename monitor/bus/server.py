@@ -15,11 +15,13 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
+from redis.retry import Retry
 
 from monitor.bus.client import connect
 from monitor.process import end, spawn_bound
@@ -177,7 +179,7 @@ def _free_port() -> int:
 
 
 def _answers(url: str) -> bool:
-    redis = Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=None)
+    redis = Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1, retry=Retry(NoBackoff(), 0))
     try:
         return bool(redis.ping())
     except AuthenticationError:
@@ -195,7 +197,8 @@ def _check(url: str, what: str) -> None:
     except ValueError as error:
         raise ServerError(f"{what}: {error}; write it as redis://[:password@]host:port/0") from error
     try:
-        version = str(redis.info("server")["redis_version"])  # type: ignore[index]
+        info: Any = redis.info("server")
+        version = str(info["redis_version"])
     except RedisError as error:
         raise ServerError(
             f"{what}: cannot be used ({error}); start that server, correct REDIS_URL, or unset it to get an embedded server"

@@ -260,7 +260,7 @@ def close(flow: Any, out: Any) -> int:
     flow["lives_n"] = 0
     flow["lives_low"] = _BINS
     flow["lives_high"] = 0
-    return top_account
+    return int(top_account)
 
 
 @njit(cache=True, nogil=True)

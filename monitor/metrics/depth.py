@@ -100,7 +100,7 @@ def start(depth: Any, start_ns: int) -> None:
 
 @njit(cache=True, nogil=True)
 def two_sided(depth: Any) -> bool:
-    return depth["known"] and depth["bid_lots"] > 0 and depth["ask_lots"] > 0
+    return bool(depth["known"] and depth["bid_lots"] > 0 and depth["ask_lots"] > 0)
 
 
 @njit(cache=True, nogil=True)
@@ -111,9 +111,7 @@ def on_book(depth: Any, book: Any, now_ns: int, counts: bool) -> None:
     bid_lots = level_qty(book, 0, bid) if bid > 0 else 0
     ask_lots = level_qty(book, 1, ask) if ask > 0 else 0
     depth["stale"] = 1
-    if (
-        bid == depth["bid"] and bid_lots == depth["bid_lots"] and ask == depth["ask"] and ask_lots == depth["ask_lots"]
-    ):  # deeper levels only
+    if bid == depth["bid"] and bid_lots == depth["bid_lots"] and ask == depth["ask"] and ask_lots == depth["ask_lots"]:
         return
     settle(depth, now_ns)
     if counts and depth["known"]:
@@ -156,20 +154,19 @@ def settle(depth: Any, now_ns: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def sample(depth: Any, book: Any, due: int, deep: bool) -> int:
-    """Takes the samples up to the `due`-th of the window, of the book as it stands. Returns how many were taken."""
-    taken = due - depth["sampled"]
-    depth["sampled"] = due
-    if depth["known"]:
-        figures = depth["figures"]
-        if depth["stale"]:
-            _measure(depth, book, deep, figures)
-            depth["stale"] = 0
-        sums = depth["sums"]
-        for i in range(_FIGURES):
-            sums[i] += taken * figures[i]
-        depth["samples"] += taken
-    return taken
+def sample(depth: Any, book: Any, count: int, deep: bool) -> None:
+    """Takes the next `count` samples, all of the book as it stands."""
+    depth["sampled"] += count
+    if not depth["known"]:
+        return
+    figures = depth["figures"]
+    if depth["stale"]:
+        _measure(depth, book, deep, figures)
+        depth["stale"] = 0
+    sums = depth["sums"]
+    for i in range(_FIGURES):
+        sums[i] += count * figures[i]
+    depth["samples"] += count
 
 
 @njit(cache=True, nogil=True)

@@ -39,7 +39,9 @@ SYMBOL_DTYPE: Final = np.dtype(
 )
 """One symbol: its families' state; what a tick and what one lot at one tick are worth; its best levels at the last close."""
 
-SETTINGS_DTYPE: Final = np.dtype([("step_ns", "<i8"), ("decay", "<f8"), ("orders", "<i8"), ("deep", "<i8"), ("accounts", "<i8")])
+SETTINGS_DTYPE: Final = np.dtype(
+    [("step_ns", "<i8"), ("decay", "<f8"), ("orders", "<i8"), ("deep", "<i8"), ("accounts", "<i8")]
+)
 """What a run is made of: window length, what a window leaves of the usual depth's weights, and whether the source gives
 `orders`, `deep_book` and `accounts`."""
 
@@ -53,6 +55,7 @@ CLOCK_DTYPE: Final = np.dtype(
         ("skipped_windows", "<i8"),
         ("unknown_symbols", "<i8"),
         ("unknown_accounts", "<i8"),
+        ("bad_trades", "<i8"),
     ]
 )
 """Where event time is: the open window's index (its end / step) and how many events but CLOCKs it has had. The rest counts
@@ -71,6 +74,7 @@ _REFERENCE: Final = int(EventKind.REFERENCE)
 _TRANSFER: Final = int(EventKind.TRANSFER)
 _CLOCK: Final = int(EventKind.CLOCK)
 _GAP: Final = int(EventKind.GAP)
+_HIGHEST_TRADE: Final = (2**63 - 1) // MICRO
 _HIDDEN: Final = int(EventFlag.HIDDEN)
 _SNAPSHOT: Final = int(EventFlag.SNAPSHOT)
 
@@ -281,15 +285,80 @@ def _apply(
         prices.on_reference(symbol["prices"], event["code"], event["price"], event["ts_ns"])
     else:
         counts = not late and not event["flags"] & _SNAPSHOT
-        if counts and (kind == _ADD or kind == _CANCEL or kind == _TRADE or kind == _LEVEL or kind == _REJECT):
+        if counts and kind in (_ADD, _CANCEL, _TRADE, _LEVEL, _REJECT):
             symbol["data"]["messages"] += 1
         if kind == _REJECT:
             symbol["flow"]["rejects"] += counts
         elif kind == _TRADE:
             _trade(rules, time, event, now_ns, counts, symbol, prints[s], positions[s], cash_micro)
-        if kind == _ADD or kind == _CANCEL or kind == _LEVEL or kind == _CLEAR or (
-            kind == _TRADE and rules["orders"] and not event["flags"] & _HIDDEN
-        ):
+        takes_maker = kind == _TRADE and rules["orders"] and not event["flags"] & _HIDDEN
+        if kind in (_ADD, _CANCEL, _LEVEL, _CLEAR) or takes_maker:
             tenth = (now_ns - (time["window"] - 1) * rules["step_ns"]) // (rules["step_ns"] // depth.SAMPLES)
             _sample(symbol, books[s], tenth, rules["deep"])
             _change_book(rules, time, event, now_ns, counts, symbol, books[s], account_flow[s], prints[s], statuses)
+
+
+@njit(cache=True, nogil=True)
+def _trade(
+    rules: Any, time: Any, event: Any, now_ns: int, counts: bool, symbol: Any, prints: Any, positions: Any, cash_micro: Any
+) -> None:
+    """All that a trade does but to the book."""
+    if event["flags"] & _SNAPSHOT:
+        return
+    if not 1 <= event["price"] <= _HIGHEST_TRADE or event["qty"] < 1 or event["side"] > 1:
+        time["bad_trades"] += 1
+        return
+    if counts:
+        cancels.on_trade(symbol["flow"], event["qty"])
+    prices.on_last(symbol["prices"], event["price"] * MICRO, event["ts_ns"])
+    if not rules["orders"] and not event["flags"] & _HIDDEN:
+        cancels.on_level_trade(symbol["flow"], prints, 1 - event["side"], event["price"], event["qty"], now_ns, time["window"])
+    if rules["accounts"]:
+        _fill(time, event, event["account"], event["side"], symbol, positions, cash_micro)
+        _fill(time, event, event["contra_account"], 1 - event["side"], symbol, positions, cash_micro)
+
+
+@njit(cache=True, nogil=True)
+def _fill(time: Any, event: Any, account: int, side: int, symbol: Any, positions: Any, cash_micro: Any) -> None:
+    if 0 <= account < len(cash_micro):
+        leverage.on_fill(positions, cash_micro, account, side, event["price"], event["qty"], symbol["notional_micro"])
+    else:
+        time["unknown_accounts"] += 1
+
+
+@njit(cache=True, nogil=True)
+def _change_book(
+    rules: Any,
+    time: Any,
+    event: Any,
+    now_ns: int,
+    counts: bool,
+    symbol: Any,
+    book: Any,
+    account_flow: Any,
+    prints: Any,
+    statuses: Any,
+) -> None:
+    kind = event["kind"]
+    side = event["side"]
+    price = event["price"]
+    near = abs(price - symbol["depth"]["mid"]) <= depth.NEAR * symbol["depth"]["mid"]
+    if kind == _ADD and counts:
+        cancels.on_add(symbol["flow"], event["qty"])
+    elif kind == _CANCEL and counts:
+        cancels.on_cancel(symbol["flow"], side, event["qty"], near)
+        if 0 <= event["account"] < len(account_flow):
+            cancels.on_cancel_by(symbol["flow"], account_flow[event["account"]], event["account"], time["window"])
+        slot = order_lookup(book, event["order_id"])
+        if slot >= 0:
+            order = book["orders"][slot]
+            cancels.on_cancelled_order(symbol["flow"], event["ts_ns"] - order["ts_ns"], event["qty"] >= order["qty"])
+    elif kind == _LEVEL and side <= 1 and price >= 1:
+        before = level_qty(book, side, price)
+        cancels.on_level(symbol["flow"], prints, side, price, before, event["qty"], near, counts, now_ns, time["window"])
+    statuses[apply_event(book, event)] += 1
+    data.on_touched(symbol["data"], now_ns)
+    if kind == _CLEAR:
+        depth.on_clear(symbol["depth"], now_ns)
+    else:
+        depth.on_book(symbol["depth"], book, now_ns, counts)

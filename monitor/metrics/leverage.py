@@ -37,6 +37,12 @@ _HHI: Final = column("hhi_open_interest")
 
 
 @njit(cache=True, nogil=True)
+def start(state: Any) -> None:
+    """The first window, or the first after windows left out: no change is measured against what was before."""
+    state["closed"] = 0
+
+
+@njit(cache=True, nogil=True)
 def on_fill(positions: Any, cash_micro: Any, account: int, side: int, ticks: int, lots: int, notional_micro: int) -> None:
     """`account` bought (side 0) or sold `lots` at `ticks`. `positions` int64 [N] are the symbol's, `cash_micro` int64 [N]."""
     signed = lots if side == 0 else -lots
@@ -60,8 +66,9 @@ def value_accounts(positions: Any, cash_micro: Any, lot_usd: Any, leverage: Any)
             equity[a] += value
             notional[a] += abs(value)
     holders = np.nonzero(notional)[0]
-    for a in holders:
-        leverage[a] = min(notional[a] / equity[a], MAX_LEVERAGE) if equity[a] > 0.0 else -MAX_LEVERAGE
+    for holder in holders:
+        value = notional[holder] / equity[holder] if equity[holder] > 0.0 else -1.0
+        leverage[holder] = min(value, MAX_LEVERAGE) if value > 0.0 else -MAX_LEVERAGE
     return holders[np.argsort(np.where(leverage[holders] < 0.0, 2.0 * MAX_LEVERAGE, leverage[holders]))]
 
 

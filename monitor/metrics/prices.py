@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from engine.contract import MICRO, EventKind, Reference
+from engine.contract import MICRO, Reference
 from monitor.metrics.catalogue import column
 
 NEVER: Final = np.iinfo(np.int64).min
@@ -108,10 +108,20 @@ def on_samples(prices: Any, mid: float, samples: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def skip(prices: Any) -> None:
-    """Windows are left out from here: nothing after is measured against what was before."""
+def start(prices: Any) -> None:
+    """The first window, or the first after windows left out: nothing is measured against what was before."""
     prices["sampled_mid"] = 0.0
     prices["closed_mid"] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def valuation(prices: Any, mid: float) -> float:
+    """The price in ticks that values positions: the mark, without one `mid` (0: none), without that the last; 0: none."""
+    if prices["mark_ns"] != NEVER and prices["mark"] > 0:
+        return float(prices["mark"] / MICRO)
+    if mid > 0.0:
+        return mid
+    return float(prices["last"] / MICRO) if prices["last_ns"] != NEVER else 0.0
 
 
 @njit(cache=True, nogil=True)

@@ -18,12 +18,10 @@ from monitor.bus.commit import Ack, Output, SetValue, Value
 from monitor.bus.position import START, Position
 from monitor.bus.snapshots import Snapshot, from_redis, to_sets
 from monitor.bus.streams import Entry, OrderedReader, first_position, read_between
-from monitor.metrics.rows import decode_rows
+from monitor.metrics.rows import decode_rows, to_windows
 from monitor.roles.runtime import Role, log
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from monitor.bus.meta import RunMeta
 
 SCHEMA_VERSION: Final = 1
@@ -36,14 +34,15 @@ BLOCK_MS: Final = 250
 
 
 class Blob(NamedTuple):
-    """One blob of metric rows, decoded. `values` is float64 [W, S, M], NaN where a metric is missing."""
+    """One blob of metric rows, decoded: `values` [W, S, M], NaN where missing, and accounts [W, S], -1 for none."""
 
     position: Position
     phase: str
     window_index: npt.NDArray[np.int64]
     window_end_ns: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
-    rows: pl.DataFrame
+    top_cancel_account: npt.NDArray[np.int64]
+    top_position_account: npt.NDArray[np.int64]
 
 
 class Follower(Protocol):
@@ -114,8 +113,11 @@ def _recover(role: Role, meta: RunMeta, follower: Follower) -> int:
 
 def decode(entry: Entry, meta: RunMeta) -> Blob:
     """The metric rows of one entry of `metrics`."""
-    rows: Any = decode_rows(entry.fields[b"rows"])
-    raise NotImplementedError
+    rows = decode_rows(entry.fields[b"rows"])
+    windows = to_windows(rows, meta.symbols)
+    shape = (len(windows.window_index), len(meta.symbols))
+    accounts = [rows[name].fill_null(-1).to_numpy().reshape(shape) for name in ("top_cancel_account", "top_position_account")]
+    return Blob(entry.position, entry.fields[b"phase"].decode(), *windows, *accounts)
 
 
 def items_json(items: list[Any]) -> bytes:

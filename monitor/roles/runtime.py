@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 import msgspec
 
+from engine.journal import FencedError as JournalFencedError
 from monitor.bus.client import connect
 from monitor.bus.commit import Committer, FencedError
 from monitor.bus.keys import Keys
@@ -35,7 +36,7 @@ EXIT_FENCED: Final = 75
 """Another process has this role."""
 
 STOPPING_VARIABLE: Final = "PERPWATCH_STOPPING"
-"""Set when the run is already ending: the role comes back only to finish what it owes."""
+"""Set for a feed that comes back while the run is already ending: it only finishes what it owes."""
 
 _BEAT_S: Final = 0.5
 
@@ -137,7 +138,7 @@ def run_role(name: str, body: Callable[[Role], None]) -> NoReturn:
         role.beat("starting")
         body(role)
         role.beat("done" if role.committer.position.is_end else "stopped")
-    except FencedError as error:
+    except (FencedError, JournalFencedError) as error:
         _fail(EXIT_FENCED, error)
     except Exception as error:
         code = getattr(error, "exit_code", EXIT_INPUT if isinstance(error, ConfigError) else None)

@@ -38,7 +38,7 @@ class Scorer:
                 items.append(self._evidence.attach(anomaly, blob.phase))
                 anomaly = next(found, None)
         if anomaly is not None:
-            raise AssertionError(f"score: an anomaly of the window that ends at {anomaly.window_end_ns}, which is not in the blob")
+            raise AssertionError(f"score: an anomaly of the window that ended at {anomaly.window_end_ns}, not one of the blob")
         return [Output(self._keys.anomalies, blob.position, {"v": SCHEMA_VERSION, "items": items_json(items)})], []
 
     def snapshot(self) -> bytes:

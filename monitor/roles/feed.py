@@ -1,0 +1,183 @@
+"""The feed role: events from the source into books and metrics, closed windows into the stream.
+
+Recovery: the last snapshot holds source, windows and counts as they were between two batches. A source that cannot be
+snapshotted (files) is read again from its start. Either way the same windows close again with the same content, and those
+up to the checkpoint, which stand in the stream, are not published again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from engine.simulation import SimulationConfig
+from monitor.bus.meta import SCHEMA_VERSION, RunMeta, write_meta
+from monitor.bus.position import Position
+from monitor.bus.snapshots import Snapshot, from_file, to_file
+from monitor.config import STEP_NS, FilesSpec, RunConfig, VenueSpec
+from monitor.history.export import READER
+from monitor.metrics.catalogue import METRIC_NAMES
+from monitor.metrics.windows import WindowEngine
+from monitor.roles.pace import Pace
+from monitor.roles.publish import Publisher
+from monitor.roles.runtime import Role, State, log, run_role
+from monitor.sources.venue import VenueSource
+
+if TYPE_CHECKING:
+    from monitor.metrics.windows import Block
+    from monitor.sources import Source
+
+SNAPSHOT_WINDOWS: Final = 600
+"""Windows between two snapshots of a venue: simulating ten minutes again takes some seconds, a snapshot of all books a
+tenth of one."""
+
+_GAPS: Final = METRIC_NAMES.index("gaps")
+
+
+class _State(msgspec.Struct):
+    """What a snapshot of feed holds: source, windows, and the counts beside them."""
+
+    source: bytes
+    windows: bytes
+    closed: int
+    gaps: int
+
+
+class Feed:
+    """One feed: source → windows → publisher."""
+
+    def __init__(self, role: Role) -> None:
+        config = role.config
+        spec = config.source
+        self._role = role
+        self._source = open_source(config, role.committer.epoch)
+        source = self._source
+        self._engine = WindowEngine(
+            source.instruments, source.capabilities, source.capacity, source.accounts, STEP_NS, source.lateness_ns
+        )
+        self._meta = RunMeta(
+            v=SCHEMA_VERSION,
+            source="venue" if isinstance(spec, VenueSpec) else "files",
+            instruments=source.instruments,
+            capabilities=tuple(sorted(source.capabilities)),
+            accounts=source.accounts,
+            step_ns=STEP_NS,
+            live_from_ns=spec.live_from_ns if isinstance(spec, VenueSpec) else None,
+            until_ns=spec.end_ns if isinstance(spec, VenueSpec) else None,
+        )
+        readers = ("guard", "score", "rank") + ((READER,) if config.out_dir is not None else ())
+        self._pace = Pace(role.redis, role.keys, config.rate, self._meta.live_from_ns)
+        self._publisher = Publisher(role, self._meta, readers, self._pace.wall_ns, self._counters)
+        self._snapshot_path = Path(config.state_dir) / "feed.snapshot"
+        self._snapshot_closed = 0
+        self._closed = 0
+        self._gaps = 0
+        self._newest_ns = 0
+
+    def run(self) -> None:
+        """Publishes the whole source, or what comes until the role is told to stop, and then the end marker."""
+        self._restore()
+        write_meta(self._role.redis, self._role.keys, self._meta)
+        self._beat("recovering" if self._publisher.published else "running")
+        stopped = False
+        for batch in self._source.batches():
+            for piece in self._pace.pieces(batch, self._waiting):
+                self._take(self._engine.push(piece))
+                self._publisher.flush_if_old()
+                self._beat("running")
+            if self._may_stop():
+                stopped = True
+                break
+            if isinstance(self._source, VenueSource) and self._closed - self._snapshot_closed >= SNAPSHOT_WINDOWS:
+                self._snapshot(self._source)
+        self._take(self._engine.finish())
+        endless = self._meta.source == "venue" and self._meta.until_ns is None
+        labels = [msgspec.to_builtins(label) for label in self._source.labels()]
+        self._publisher.end(
+            {
+                "complete": not stopped or endless,
+                "labels": labels if labels or self._meta.source == "venue" else None,
+                "notes": list(self._source.notes),
+            }
+        )
+
+    def _take(self, block: Block | None) -> None:
+        if block is not None:
+            self._closed += len(block.window_index)
+            self._gaps += int(np.nansum(block.values[:, :, _GAPS]))
+            self._newest_ns = int(block.window_end_ns[-1])
+            self._publisher.add(block)
+
+    def _waiting(self) -> bool:
+        """Nothing is due: whoever watches gets what has closed."""
+        self._publisher.flush()
+        self._beat("running")
+        return not self._may_stop()
+
+    def _may_stop(self) -> bool:
+        """Told to stop; but not before what an earlier process published has been counted again."""
+        return self._role.stopping and self._newest_ns // STEP_NS >= self._publisher.published
+
+    def _counters(self) -> dict[str, Any]:
+        return {
+            **self._engine.counters(),
+            "windows": self._closed,
+            "gaps": self._gaps,
+            "rejects": dict(sorted(self._source.rejects.items())),
+        }
+
+    def _beat(self, state: State) -> None:
+        self._role.beat(
+            state,
+            progress=self._source.progress,
+            events=self._engine.counters()["events"],
+            event_time_ns=self._newest_ns,
+            phase=self._publisher.phase(self._newest_ns),
+        )
+
+    def _snapshot(self, source: VenueSource) -> None:
+        # What a snapshot has behind it must be in the stream: it is not computed again.
+        self._publisher.flush()
+        state = _State(source.snapshot(), self._engine.snapshot(), self._closed, self._gaps)
+        position = Position(self._newest_ns // STEP_NS)
+        to_file(self._snapshot_path, self._role.signer, Snapshot(position, msgspec.msgpack.encode(state)))
+        self._snapshot_closed = self._closed
+        self._role.snapshot_position = str(position)
+
+    def _restore(self) -> None:
+        if not isinstance(self._source, VenueSource):
+            return
+        snapshot = from_file(self._snapshot_path, self._role.signer)
+        if snapshot is None:
+            return
+        state = msgspec.msgpack.decode(snapshot.state, type=_State)
+        self._source.restore(state.source)
+        self._engine.restore(state.windows)
+        self._closed = self._snapshot_closed = state.closed
+        self._gaps = state.gaps
+        self._newest_ns = snapshot.position.window * STEP_NS
+        self._role.snapshot_position = str(snapshot.position)
+        log.info("feed recovered: snapshot at %s, published up to %s", snapshot.position, self._role.committer.position)
+
+
+def open_source(config: RunConfig, epoch: int) -> Source:
+    """The source that `config` describes. Raises SourceError, or engine.journal.FencedError for a venue that was taken over."""
+    spec = config.source
+    if isinstance(spec, FilesSpec):
+        from monitor.sources.detect import open_source as open_files  # the parsers' kernels are for files alone
+
+        return open_files([Path(path) for path in spec.paths], spec.format)
+    simulation = SimulationConfig(seed=spec.seed, start_ns=spec.start_ns, history_s=spec.history_seconds)
+    return VenueSource(simulation, Path(config.state_dir) / "journal", epoch, spec.end_ns)
+
+
+def main(role: Role) -> None:
+    if not role.committer.position.is_end:
+        Feed(role).run()
+
+
+if __name__ == "__main__":
+    run_role("feed", main)

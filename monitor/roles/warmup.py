@@ -1,0 +1,73 @@
+"""Compiles the kernels that the roles of a run need, so that they find them cached: `python -m monitor.roles.warmup CONFIG`.
+
+It goes the run's own way for a moment: its source, its books, the detectors. So exactly what will be called is compiled,
+with the types it will be called with. The last line on standard output says what is being compiled.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from monitor.config import STEP_NS, ConfigError, RunConfig, load_config
+from monitor.metrics.catalogue import METRIC_NAMES
+from monitor.roles.runtime import EXIT_INPUT
+from monitor.sources import SourceError
+
+_WINDOWS: Final = 64
+"""Enough closed windows for every kernel of the detectors to have run."""
+_MOST_S: Final = 2.0
+"""How long events are drawn after the first batch has gone through (which is when the compiling is over)."""
+
+
+def warm_up(config: RunConfig) -> None:
+    """Runs the first events of `config`'s source through windows and detectors. Raises what the source raises."""
+    import numpy as np
+
+    from models.detectors import Panel
+    from monitor.metrics.windows import WindowEngine
+    from monitor.roles.feed import open_source
+
+    print("the source", flush=True)
+    source = open_source(config, epoch=1)
+    engine = WindowEngine(
+        source.instruments, source.capabilities, source.capacity, source.accounts, STEP_NS, source.lateness_ns
+    )
+    deadline = None
+    closed = 0
+    print("books and metrics", flush=True)
+    for batch in source.batches():
+        block = engine.push(batch)
+        closed += 0 if block is None else len(block.window_index)
+        deadline = deadline or time.monotonic() + _MOST_S
+        if closed >= _WINDOWS or time.monotonic() > deadline:
+            break
+    engine.finish()
+    print("detectors", flush=True)
+    symbols = tuple(instrument.symbol for instrument in source.instruments)
+    panel = Panel(symbols, METRIC_NAMES)
+    panel.process(np.arange(1, _WINDOWS + 1), np.ones((_WINDOWS, len(symbols), len(METRIC_NAMES))))
+
+
+def main() -> int:
+    state_dir = tempfile.mkdtemp(prefix="perpwatch-warm-up-")
+    try:
+        config = load_config(Path(sys.argv[1]))
+        # A journal of its own: the run's must begin with the run.
+        warm_up(msgspec.structs.replace(config, state_dir=state_dir))
+    except (ConfigError, SourceError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_INPUT
+    finally:
+        shutil.rmtree(state_dir, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Files to a source: `open_source`. What a file is, its content says; names only tell a LOBSTER file's symbol and day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from monitor.sources import Source, SourceError
+from monitor.sources.binance import BinanceFuturesSource
+from monitor.sources.binance_survey import looks_like_frames
+from monitor.sources.files import Member, find_members
+from monitor.sources.lobster import LobsterSource
+
+Format = Literal["auto", "lobster", "binance-futures"]
+FORMATS: Final[tuple[Format, ...]] = ("auto", "lobster", "binance-futures")
+
+_HEAD: Final = 2**16
+_NUMBERS: Final = re.compile(rb"-?[0-9.]+(?:,[^,\s]*){3,}\r?")
+"""A line of a LOBSTER file: a number, and at least three more columns."""
+
+
+def open_source(paths: Sequence[Path], format: Format = "auto") -> Source:
+    """The source that reads `paths`, all of one format.
+
+    Args:
+        paths: files, plain, gzip or zip.
+        format: `auto` looks into them.
+
+    Raises:
+        SourceError: a path cannot be read, holds no known format, or the paths hold different ones.
+    """
+    members = find_members(paths)
+    if format == "auto":
+        format = _format_of(members)
+    return LobsterSource(members) if format == "lobster" else BinanceFuturesSource(_frames(members))
+
+
+def _format_of(members: Sequence[Member]) -> Format:
+    found: dict[Format, Member] = {}
+    for member in members:
+        head = member.head(_HEAD)
+        if looks_like_frames(head):
+            found.setdefault("binance-futures", member)
+        elif _NUMBERS.fullmatch(head.split(b"\n", 1)[0]):
+            found.setdefault("lobster", member)
+        elif member.entry is None:  # a zip may hold a readme beside its data
+            raise SourceError("this is no format known here", str(member), _KNOWN)
+    if not found:
+        raise SourceError("none of the files in it is of a format known here", str(members[0].path), _KNOWN)
+    if len(found) > 1:
+        (one, first), (other, second) = found.items()
+        raise SourceError(f"{first} is {one} and {second} is {other}", "", "Replay them apart")
+    return next(iter(found))
+
+
+def _frames(members: Sequence[Member]) -> list[Member]:
+    """Without the readme files of zips."""
+    frames = [member for member in members if member.entry is None or looks_like_frames(member.head(_HEAD))]
+    if not frames:
+        raise SourceError("none of the files in it holds `<local time> <frame>` lines", str(members[0].path), _KNOWN)
+    return frames
+
+
+_KNOWN: Final = (
+    "Known are LOBSTER (a zip, or the message and the orderbook csv) and Binance futures (`<local time> <frame>` lines)"
+)

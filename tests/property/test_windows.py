@@ -1,0 +1,143 @@
+"""The compiled windows against their naive twin, and against themselves under every way of cutting the stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.book import Capacity
+from engine.instruments import Instrument
+from monitor.metrics.catalogue import METRIC_NAMES
+from monitor.metrics.windows import WindowEngine
+from monitor.sources import ALL_CAPABILITIES
+from tests.oracle.event_streams import level_stream, order_stream
+from tests.oracle.naive_metrics import NaiveMetrics
+
+# A window of 64 ticks makes most levels far ones; a capacity of its own, so that it compiles but once for all tests here.
+CAPACITY = Capacity("test", ladder_ticks=64, orders=512, ids=1024, far_levels=64)
+INSTRUMENTS = (Instrument("ONE", "0.01", "1"), Instrument("TWO", "0.5", "0.001"))
+ACCOUNTS = 5
+STEP_NS = 1_000_000_000
+L2 = ALL_CAPABILITIES - {"orders", "accounts", "ops"}
+
+seeds = st.integers(0, 2**32 - 1)
+lateness = st.sampled_from([0, 50_000_000, 1_500_000_000])
+
+
+def new_engine(capabilities, lateness_ns, step_ns=STEP_NS):
+    return WindowEngine(INSTRUMENTS, capabilities, CAPACITY, ACCOUNTS, step_ns, lateness_ns)
+
+
+def run(engine, events, cuts=()):
+    """(index, values, top cancel, top position) of all windows of the stream cut at `cuts`."""
+    blocks = [engine.push(part) for part in np.split(events, sorted(cuts))] + [engine.finish()]
+    return joined(blocks)
+
+
+def joined(blocks):
+    blocks = [block for block in blocks if block is not None]
+    names = ("window_index", "values", "top_cancel_account", "top_position_account")
+    return [np.concatenate([getattr(block, name) for block in blocks]) for name in names] if blocks else None
+
+
+def as_bytes(result):
+    return None if result is None else [array.tobytes() for array in result]
+
+
+def compare_with_naive(events, capabilities, lateness_ns, step_ns=STEP_NS):
+    naive = NaiveMetrics(INSTRUMENTS, capabilities, ACCOUNTS, step_ns, lateness_ns)
+    for event in events:
+        naive.push(event)
+    naive.finish()
+    engine = new_engine(capabilities, lateness_ns, step_ns)
+    index, values, top_cancel, top_position = run(engine, events)
+    assert index.tolist() == [window for window, _, _ in naive.rows]
+    expected = np.array([[[row[name] for name in METRIC_NAMES] for row in rows] for _, rows, _ in naive.rows])
+    # Medians of lifetimes are within half a bin; all else differs by the order of float sums alone.
+    rtol = np.where(np.array(METRIC_NAMES) == "lifetime_p50_ms", 1 / 128, 1e-9)
+    near = np.abs(values - expected) <= 1e-7 + rtol * np.abs(expected)
+    wrong = ~(near | (np.isnan(values) & np.isnan(expected)))
+    found = [(int(index[w]), s, METRIC_NAMES[m], values[w, s, m], expected[w, s, m]) for w, s, m in np.argwhere(wrong)]
+    assert not found, found[:10]
+    tops = np.array([tops for _, _, tops in naive.rows])
+    if "accounts" in capabilities:
+        assert top_cancel.tolist() == tops[:, :, 0].tolist()
+        assert top_position.tolist() == tops[:, :, 1].tolist()
+    counters = engine.counters()
+    assert (counters["late"], counters["skipped_windows"], counters["wrong_times"]) == (naive.late, naive.skipped, naive.wrong)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, lateness)
+def test_orders_equal_the_naive_metrics(seed, lateness_ns):
+    compare_with_naive(order_stream(seed, lateness_ns=lateness_ns), ALL_CAPABILITIES, lateness_ns)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, lateness)
+def test_levels_equal_the_naive_metrics(seed, lateness_ns):
+    compare_with_naive(level_stream(seed, lateness_ns=lateness_ns), L2, lateness_ns)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.sampled_from([100_000_000, 10_000_000_000]))
+def test_any_window_length_equals_the_naive_metrics(seed, step_ns):
+    compare_with_naive(order_stream(seed), ALL_CAPABILITIES, 0, step_ns)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, lateness, st.booleans(), st.lists(st.integers(0, 250), max_size=12))
+def test_rows_do_not_depend_on_how_batches_are_cut(seed, lateness_ns, orders, cuts):
+    stream, capabilities = (order_stream, ALL_CAPABILITIES) if orders else (level_stream, L2)
+    events = stream(seed, lateness_ns=lateness_ns)
+    before = events.tobytes()
+    whole = new_engine(capabilities, lateness_ns)
+    parts = new_engine(capabilities, lateness_ns)
+    assert as_bytes(run(whole, events)) == as_bytes(run(parts, events, cuts))
+    assert whole.counters() == parts.counters()
+    assert events.tobytes() == before
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, lateness, st.booleans(), st.integers(0, 250))
+def test_a_restored_engine_goes_on_as_if_nothing_had_happened(seed, lateness_ns, orders, cut):
+    stream, capabilities = (order_stream, ALL_CAPABILITIES) if orders else (level_stream, L2)
+    events = stream(seed, lateness_ns=lateness_ns)
+    first, second = new_engine(capabilities, lateness_ns), new_engine(capabilities, lateness_ns)
+    block = first.push(events[:cut])
+    snapshot = first.snapshot()
+    second.push(events[100:200])
+    second.restore(snapshot)
+    rest = joined([block, second.push(events[cut:]), second.finish()])
+    whole = new_engine(capabilities, lateness_ns)
+    assert as_bytes(rest) == as_bytes(run(whole, events))
+    assert second.counters() == whole.counters()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, lateness)
+def test_every_event_of_the_flow_counts_exactly_once(seed, lateness_ns):
+    events = order_stream(seed, lateness_ns=lateness_ns)
+    # Without SNAPSHOT events and gaps in time, what came is what was counted or late.
+    events["flags"] = 0
+    engine = new_engine(ALL_CAPABILITIES, lateness_ns)
+    _, values, _, _ = run(engine, events)
+    flow = np.isin(events["kind"], [1, 2, 3, 5, 6]) & (events["symbol"] < len(INSTRUMENTS)) & (events["symbol"] >= 0)
+    with_symbol = (events["symbol"] < len(INSTRUMENTS)) & (events["symbol"] >= 0)
+    messages, late = values[:, :, METRIC_NAMES.index("messages")].sum(), values[:, :, METRIC_NAMES.index("late")].sum()
+    assert flow.sum() - with_symbol.sum() + messages <= flow.sum() <= messages + late
+    assert engine.counters()["events"] == len(events)
+
+
+@pytest.mark.parametrize("orders", [True, False])
+def test_every_metric_is_given_by_a_source_that_can(orders):
+    capabilities = ALL_CAPABILITIES if orders else L2
+    events = order_stream(3, n=2_000, mean_ns=10_000_000) if orders else level_stream(3, n=2_000, mean_ns=10_000_000)
+    _, values, _, _ = run(new_engine(capabilities, 0), events)
+    given_ = set(np.array(METRIC_NAMES)[np.isfinite(values).any(axis=(0, 1))])
+    from monitor.metrics.catalogue import CATALOGUE
+
+    assert given_ == {metric.name for metric in CATALOGUE if not metric.needs or metric.needs in capabilities}
+    assert not np.isinf(values).any()

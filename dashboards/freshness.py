@@ -23,6 +23,8 @@ SEVERITY: Final = {"halt": 4, "breach": 3, "warn": 2, "unknown": 1, "ok": 0}
 RED: Final = 3
 """From this severity on a layer is broken, and what stands to its right rests on it."""
 
+ENDED: Final = "the run has ended"
+
 ROLES: Final = ("feed", "guard", "score", "rank")
 
 
@@ -54,7 +56,7 @@ def doubt(status: Status) -> str | None:
     if status.mode is None:
         return "no window has arrived yet"
     if status.ended:
-        return "the run has ended"
+        return ENDED
     if status.mode == "HISTORY":
         return "catching up on history"
     for role in ("feed", "guard"):
@@ -143,6 +145,9 @@ def _tile(layer: str, states: list[Mapping[str, Any]], reason: str | None) -> di
         tile["text"] = reason
         if troubled and SEVERITY[troubled[0]["state"]] > SEVERITY["unknown"]:
             tile["text"] += f"; last known: {troubled[0]['state']}, {troubled[0]['rule']}"
+        elif reason == ENDED and not troubled:
+            # Who reviews a recording wants its last verdict, too; who watches a market must not read an old "ok".
+            tile["text"] += "; its last verdict: ok"
         return tile
     if not troubled:
         tile["state"] = "ok"

@@ -27,6 +27,9 @@ EVENTS_KEPT: Final = 300
 CONTRIBUTIONS_SHOWN: Final = 5
 """Contributions sent one by one; the rest goes as one sum, so that the bars still add up to the score."""
 
+NEGLIGIBLE: Final = 0.005
+"""Contributions below this part of the score are not worth a line of their own."""
+
 STRENGTH_CAP: Final = 16.0
 """Heatmap strength of a false-alarm rate of 1e-16 or less."""
 
@@ -291,7 +294,9 @@ class ReadModel:
 def _row(key: str, symbol: str, family: str, line: Mapping[str, Any]) -> dict[str, Any]:
     """One line as the board shows it. `contributions` holds the strongest, `rest` what the others add up to."""
     parts = sorted(line["contributions"], key=lambda part: -abs(part["contribution"]))
-    shown, others = parts[:CONTRIBUTIONS_SHOWN], parts[CONTRIBUTIONS_SHOWN:]
+    strong = sum(abs(part["contribution"]) >= NEGLIGIBLE * abs(line["score"]) for part in parts)
+    count = min(CONTRIBUTIONS_SHOWN, max(1, strong))
+    shown, others = parts[:count], parts[count:]
     largest = max(line["contributions"], key=lambda part: part["contribution"], default=None)
     return {
         "id": key,
@@ -321,9 +326,10 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     if side is None and value is not None and low is not None and value < low:
         side = "below"
     return {
-        "label": label(str(part["feature"])),
+        "label": label(str(part["feature"]), unit),
         "value": quantity(value, unit),
-        "expected": expected(low, high, unit),
+        # The unit stands beside the value already.
+        "expected": expected(low, high, unit).removesuffix(f" {clean(unit, 16)}"),
         "side": side,
         "contribution": part["contribution"],
     }

@@ -20,6 +20,8 @@ TEXT_LIMIT: Final = 120
 SYMBOL_PATTERN: Final = re.compile(r"[A-Za-z0-9._:/-]{1,32}")
 """The names a venue may give its symbols; anything else is shown in a defused form."""
 
+_BOUNDLESS: Final = 1e15
+
 _UNITS: Final = {metric.name: metric.unit for metric in CATALOGUE}
 
 _LABELS: Final = {
@@ -41,7 +43,7 @@ _LABELS: Final = {
     "ofi_lots": "order-flow imbalance",
     "leverage_p50": "median leverage",
     "leverage_p90": "leverage, 90th percentile",
-    "leverage_weighted": "notional-weighted leverage",
+    "leverage_weighted": "weighted leverage",
     "leverage_new": "leverage of new positions",
     "underwater": "accounts under water",
     "hhi_open_interest": "concentration of open interest",
@@ -49,8 +51,15 @@ _LABELS: Final = {
     "mark_last_bps": "mark away from last",
     "mid_index_bps": "mid away from index",
     "realised_vol_bps": "realised volatility",
+    "cancel_to_trade_ratio": "cancels per trade",
+    "top_account_cancels": "largest account's cancels",
+    "one_sided_cancels": "one-sidedness of cancels",
+    "depth_5_usd": "depth, five levels",
+    "slippage_bps": "cost of the usual depth",
+    "leverage_weighted_change_bps": "change of weighted leverage",
+    "open_interest_change_bps": "change of open interest",
 }
-"""Plain words for the metrics whose name alone does not say them."""
+"""Plain words for the metrics and features whose name alone does not say them."""
 
 
 def clean(text: object, limit: int = TEXT_LIMIT) -> str:
@@ -69,14 +78,14 @@ def clean_symbol(name: object) -> str:
     return f"{clean(raw, 32)}~{checksum:08x}"
 
 
-def label(feature: str) -> str:
-    """A feature in words: `cancels_near` → "cancels near the touch"; unknown ones lose underscores and their unit."""
-    if feature in _LABELS:
-        return _LABELS[feature]
-    unit = _UNITS.get(feature, "")
+def label(name: str, unit: str = "") -> str:
+    """A metric, feature or rule in words: `cancels_near` → "cancels near the touch"; others lose underscores and unit."""
+    if name in _LABELS:
+        return _LABELS[name]
+    unit = unit or _UNITS.get(name, "")
     # "added lots" without its lots is no noun.
-    name = feature.removesuffix(f"_{unit}") if unit and unit != "lots" else feature
-    return clean(name.replace("_", " "))
+    short = name.removesuffix(f"_{unit}") if unit and unit != "lots" else name
+    return clean(short.replace("_", " "))
 
 
 def number(value: float) -> str:
@@ -104,28 +113,34 @@ def quantity(value: float | None, unit: str) -> str:
         return ("−" if value < 0 else "") + "$" + number(abs(value))
     if unit == "share":
         return f"{value * 100:.3g}%"
-    text = number(value).replace("-", "−")
+    # Of a count a decimal is enough: "0 to 3.9", not "0.0151 to 3.88".
+    text = (f"{value:.1f}".removesuffix(".0") if unit == "count" and abs(value) < 100 else number(value)).replace("-", "−")
     if unit in ("", "count", "ratio", "index"):
         return text
     return f"{text}×" if unit == "x" else f"{text} {unit}"
 
 
 def expected(low: float | None, high: float | None, unit: str) -> str:
-    """An expected range: "3 to 19", "under 19", "over 3", or an en dash when neither bound is known."""
-    known = [bound is not None and math.isfinite(bound) for bound in (low, high)]
-    if all(known):
+    """An expected range: "3 to 19", "under 19", "over 3", or an en dash when nothing is expected.
+
+    A bound beyond 1e15 (or within 1e-15 of zero) is none: a model that has learnt nothing yet allows everything.
+    """
+    if low is not None and abs(low) < 1 / _BOUNDLESS:
+        low = 0.0
+    low, high = (bound if bound is not None and abs(bound) < _BOUNDLESS else None for bound in (low, high))
+    if low is not None and high is not None:
         # "3 to 19 bps", but "2% to 31%": a sign belongs to its number, a word to the whole.
         first = quantity(low, unit)
         return f"{first.removesuffix(f' {unit}')} to {quantity(high, unit)}"
-    if known[1]:
+    if high is not None:
         return f"under {quantity(high, unit)}"
-    return f"over {quantity(low, unit)}" if known[0] else "–"
+    return f"over {quantity(low, unit)}" if low else "–"
 
 
 def driver(contribution: dict[str, object]) -> str:
     """One contribution as a clause: "cancels near the touch 412, expected 3 to 19". Keys as in `models.anomaly`."""
     unit = str(contribution.get("unit") or "")
-    text = f"{label(str(contribution.get('feature')))} {quantity(as_float(contribution.get('value')), unit)}"
+    text = f"{label(str(contribution.get('feature')), unit)} {quantity(as_float(contribution.get('value')), unit)}"
     usual = expected(as_float(contribution.get("expected_low")), as_float(contribution.get("expected_high")), unit)
     return text if usual == "–" else f"{text}, expected {usual}"
 

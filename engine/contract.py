@@ -96,6 +96,8 @@ class EventFlag(IntFlag):
     """A trade against an undisplayed order: the displayed book does not change."""
     SNAPSHOT = 2
     """Part of a book snapshot, not order flow: changes the book, counts in no flow metric."""
+    UNDATED = 4
+    """An ADD of an order that entered before it was seen: `ts_ns` is when it was seen, and its age is unknown."""
 
 
 class Reason(IntEnum):

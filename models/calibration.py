@@ -86,10 +86,13 @@ def bin_at(table: Floats, share: float) -> int:
 
 
 @nb.njit(cache=True, error_model="numpy")
-def likelihood(counts: Floats, h: Floats, spread_out: Floats, log_scale: float, shape: float, logit: float) -> float:
+def likelihood(
+    counts: Floats, h: Floats, spread_out: Floats, log_scale: float, shape: float, logit: float
+) -> float:
     """Log posterior of tail scale, shape and the logit of the anomalies' share.
 
-    `counts` [B] of the groups, `h` [B + 1] exponents at their edges above the tail's start, `spread_out` [B] the anomalies' law.
+    `counts` [B] of the groups, `h` [B + 1] exponents at their edges above the tail's start, `spread_out` [B] the law of
+    the anomalies.
     """
     scale, share = math.exp(log_scale), 1.0 / (1.0 + math.exp(-logit))
     total = -0.5 * ((shape - _PRIOR_SHAPE[0]) / _PRIOR_SHAPE[1]) ** 2
@@ -142,7 +145,7 @@ def refresh_tail(pool: Pool) -> None:
     # A search over a shrinking cross, from the last fit: the same steps on every machine.
     log_scale, shape, logit = math.log(tail[SCALE]), tail[FITTED_SHAPE], tail[SHARE]
     best = likelihood(counts, h, spread_out, log_scale, shape, logit)
-    stride = 0.4
+    stride = 0.2
     while stride > 0.004:
         moved = False
         for side in (-stride, stride):
@@ -173,7 +176,8 @@ def refresh_tail(pool: Pool) -> None:
 @nb.njit(cache=True, error_model="numpy")
 def rate_beyond(tail: Floats, log_score: float) -> float:
     """False-alarm rate of a log score above the tail's start."""
-    return float(tail[WEIGHT] * survival(exponent(log_score, tail[MIDDLE], tail[SPREAD]) - tail[FIRST_H], tail[SCALE], tail[SHAPE]))
+    h = exponent(log_score, tail[MIDDLE], tail[SPREAD]) - tail[FIRST_H]
+    return float(tail[WEIGHT] * survival(h, tail[SCALE], tail[SHAPE]))
 
 
 @nb.njit(cache=True, error_model="numpy")
@@ -197,5 +201,5 @@ def false_alarm_rate(tail: Floats, tables: Floats, score: float) -> float:
         return 1.0
     log_score = math.log(score)
     if log_score <= tail[START]:
-        return max(empirical(tables, 0, score), tail[WEIGHT])
-    return min(rate_beyond(tail, log_score), tail[WEIGHT])
+        return float(max(empirical(tables, 0, score), tail[WEIGHT]))
+    return float(min(rate_beyond(tail, log_score), tail[WEIGHT]))

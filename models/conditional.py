@@ -29,9 +29,6 @@ RIDGE = 20.0
 PRIOR_WEIGHT = 20.0
 """The prior scale counts as so many windows."""
 CLIP = 3.0
-TAME = 1e9
-"""Beyond so many standard deviations z counts by its logarithm: heavy tails make single features leap, and four that stand out
-a little say more than one that stands out absurdly."""
 RANGE = 2.0
 """The expected range is told as ± so many standard deviations."""
 LARGEST = 1e6
@@ -175,8 +172,6 @@ def run(
                     unusual = max(z, 0.0)
                 elif side[f] == Side.LOW:
                     unusual = min(z, 0.0)
-                if abs(unusual) > TAME:
-                    unusual = TAME * (1.0 + np.log(abs(unusual) / TAME))
                 contributions[w, s, f] = unusual * unusual / features
                 total += contributions[w, s, f]
                 value[w, s, f] = backward(transform[f], x, abc[0], abc[1], abc[2], offset[f])

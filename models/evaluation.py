@@ -90,7 +90,7 @@ def synthetic_stream(
     contamination: float = 0.01,
     log_normal: int | None = None,
 ) -> Stream:
-    """Draw a labelled stream. `season` (rows) is drawn from 400 to 2,000 when None; `log_normal` counts the exponentials (a third).
+    """Draw a labelled stream. `season` (rows) is drawn from 400 to 2,000 when None; `log_normal` is how many exponentials.
 
     Anomalies: spikes (1 row, 1 feature, 6 to 11 sd), correlation breaks (1 to 3 rows, half the features replaced by values of
     ordinary size that contradict the rest), bursts (5 to 20 rows, 3 to 5 features, 2 to 3 sd), ramps (20 to 40 rows, 1 to 3
@@ -119,7 +119,8 @@ def synthetic_stream(
     # Season, drift and the scale jump turn the standardised stream into location and scale; exponentials and units come last.
     angle = 2.0 * np.pi * np.arange(rows)[:, None] / period
     phase, phase2, phase3 = rng.uniform(0.0, 2.0 * np.pi, (3, features))
-    location = rng.uniform(0.5, 2.0, features) * np.sin(angle + phase) + rng.uniform(0.0, 0.6, features) * np.sin(2.0 * angle + phase2)
+    location = rng.uniform(0.5, 2.0, features) * np.sin(angle + phase)
+    location = location + rng.uniform(0.0, 0.6, features) * np.sin(2.0 * angle + phase2)
     log_scale = rng.uniform(0.1, 0.4, features) * np.sin(angle + phase3)
     wander = np.cumsum(rng.normal(size=(rows, features)), axis=0) * (rng.uniform(0.0, 1.5, features) / np.sqrt(rows))
     location = location + wander + rng.uniform(-2.0, 2.0, features) * time[:, None]
@@ -132,8 +133,8 @@ def synthetic_stream(
     units = 10.0 ** rng.uniform(-2.0, 4.0, features)
     level = np.where(np.isin(np.arange(features), exponentials), 0.0, rng.uniform(-10.0, 10.0, features))
     return Stream(
-        (plain + level) * units, kind, tuple(events), truth, location, log_scale, loadings, factor_ar, noise_ar, degrees, period,
-        tuple(int(i) for i in exponentials),
+        (plain + level) * units, kind, tuple(events), truth, location, log_scale, loadings, factor_ar, noise_ar, degrees,
+        period, tuple(int(i) for i in exponentials),
     )  # fmt: skip
 
 
@@ -191,8 +192,9 @@ def oracle(stream: Stream) -> tuple[Floats, Floats]:
     m = np.clip((gauss + truth) / 2.0, -_CAP, _CAP)
     # Variance of an EWMA (weight 1 - MEMORY) of a unit AR(1).
     gain = 1.0 - _MEMORY
+
     def smoothed(ar: Floats) -> Floats:
-        return gain / (2.0 - gain) * (1.0 + _MEMORY * ar) / (1.0 - _MEMORY * ar)
+        return np.asarray(gain / (2.0 - gain) * (1.0 + _MEMORY * ar) / (1.0 - _MEMORY * ar))
 
     score = np.empty(rows)
     contributions = np.empty((rows, features))

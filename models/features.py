@@ -50,8 +50,8 @@ class Transform(IntEnum):
     """log(a + k)"""
     LOG_SUM = 4
     """log(a + b + k·c): both sides of a quantity, of which the small part k of c is taken for granted."""
-    LOG_LARGER = 5
-    """log(max(a, b) + k)"""
+    LOG_MEAN = 5
+    """(log(a + k) + log(b + k))/2: the two sides of a quantity, of which one may gain what the other loses."""
     LINEAR = 6
     """a"""
     ABSOLUTE = 7
@@ -141,8 +141,8 @@ def forward(transform: int, a: float, b: float, c: float, k: float) -> float:
         return np.log(a + k) if a + k > 0.0 else np.nan
     if transform == Transform.LOG_SUM:
         return np.log(a + b + k * c) if a + b + k * c > 0.0 else np.nan
-    if transform == Transform.LOG_LARGER:
-        return np.log(max(a, b) + k) if max(a, b) + k > 0.0 else np.nan
+    if transform == Transform.LOG_MEAN:
+        return 0.5 * (np.log(a + k) + np.log(b + k)) if a + k > 0.0 and b + k > 0.0 else np.nan
     if transform == Transform.ABSOLUTE:
         return np.log(abs(a) + k) if abs(a) + k > 0.0 else np.nan
     if transform == Transform.LOG_CHANGE:
@@ -159,7 +159,7 @@ def backward(transform: int, y: float, a: float, b: float, c: float, k: float) -
         return float(np.exp(y))
     if transform == Transform.IMBALANCE:
         return float(max(y, 0.0) * np.sqrt(a + b + k))
-    if transform in (Transform.LOG, Transform.LOG_LARGER, Transform.ABSOLUTE):
+    if transform in (Transform.LOG, Transform.LOG_MEAN, Transform.ABSOLUTE):
         return float(max(np.exp(y) - k, 0.0))
     if transform == Transform.LOG_SUM:
         return float(max(np.exp(y) - k * c, 0.0))

@@ -87,7 +87,8 @@ def fourier(t: int, season: int) -> Floats:
 def season_gain(p: Floats, phi: Floats, phi_mean: Floats, season: int, gain: Floats) -> None:
     """One step of recursive least squares with forgetting on the shared P (in place); the gain vector goes to `gain`.
 
-    `phi_mean` is the regressors' mean over the level's memory. P starts at 1: with 100 the coefficients diverge before the first season is complete.
+    `phi_mean` is the regressors' mean over the level's memory. P starts at 1: with 100 the coefficients diverge before the
+    first season is complete.
     """
     k = phi.shape[0]
     if k == 0:
@@ -120,53 +121,49 @@ def own_scale(log_scale: float, n: int, step: float) -> float:
 
 
 @nb.njit(cache=True, error_model="numpy")
-def learn_value(
-    slot: int, f: int, y: float, z: float, scale: float, q: float, phi: Floats, phi_mean: Floats, gain: Floats, held: bool,
-    count: Ints, level: Floats, log_scale: Floats, step: Floats, previous: Floats, surprise: Floats, w: Floats, v: Floats,
-) -> None:  # fmt: skip
-    """Update level, season, scale and step [C, F] of one feature with the value y, whose residual was z and EWMA before it q.
+def moved_step(step: float, change: float, y: float) -> float:
+    """The typical size of a change after a change of `change`, in multiplicative steps so that no first value can hold it."""
+    if change <= 1e-12 * abs(y):
+        return step
+    if step == 0.0:
+        return change
+    if change < 1e-3 * step:
+        return max(0.03 * step, 30.0 * change)  # a step learnt from garbage: down by decades, not by percents
+    if change < 0.05 * step:
+        return 0.8 * step
+    return step * (1.0 + STEP_GAIN * min(change / step - 1.0, 3.0))
 
-    `scale` is 0 where none was known. `held` keeps level and season as they are.
+
+@nb.njit(cache=True, error_model="numpy")
+def learned(
+    n: int, y: float, z: float, scale: float, q: float, held: bool, follow: float, seasonal: bool,
+    level: float, log_scale: float, step: float, surprise: float, mean: float, log_mean: float,
+) -> tuple[int, float, float, float, float, float, float, float]:  # fmt: skip
+    """One feature's state after the value y: (n, level, log_scale, surprise, mean, log_mean, season_error, scale_error).
+
+    z is the residual of y, `scale` what it was divided by (0: none known), q the EWMA before it, `mean` and `log_mean` the
+    seasonal constants, `follow` how far the level had followed the season. `held` keeps level and season as they are. The two
+    errors are what the seasonal regressions see. Scalars in and out: arrays as arguments cost more than the arithmetic.
     """
-    n = count[slot, f]
-    terms = phi.shape[0]
-    change = abs(y - previous[slot, f])
-    previous[slot, f] = y
-    size = step[slot, f]
-    count[slot, f] = n + 1
-    if n > 0 and change > 1e-12 * abs(y):
-        if size == 0.0:
-            size = change
-        elif change < 0.05 * size:
-            size *= 0.8
-        else:
-            size *= 1.0 + STEP_GAIN * min(change / size - 1.0, 3.0)
-        step[slot, f] = size
-    garbage = size > 0.0 and n > 4 * COLD and scale > STEP_CEILING * size
+    garbage = step > 0.0 and n > 4 * COLD and scale > STEP_CEILING * step
     if n == 0 or garbage:
-        count[slot, f] = 1
-        first = math.log(size) if garbage else -1000.0
-        level[slot, f], log_scale[slot, f] = y, first
-        for k in range(terms):
-            w[slot, f, k], v[slot, f, k] = 0.0, 0.0
-        if terms > 0:
-            level[slot, f], log_scale[slot, f] = 0.0, 0.0
-            w[slot, f, 0], v[slot, f, 0] = y, first
-        return
+        known = math.log(step) if garbage else -1000.0
+        if seasonal:
+            return 1, 0.0, 0.0, 0.0, y, known, 0.0, 0.0
+        return 1, y, known, 0.0, 0.0, 0.0, 0.0, 0.0
     if scale == 0.0:
         # Too young for a scale: plain mean and variance, in Welford's way.
-        error = y - level[slot, f] - (w[slot, f, 0] if terms > 0 else 0.0)
-        level[slot, f] += error / (n + 1)
-        known = v[slot, f, 0] if terms > 0 else log_scale[slot, f]
+        error = y - level - mean
+        level += error / (n + 1)
+        known = log_mean if seasonal else log_scale
         squared = math.exp(2.0 * known) if known > UNKNOWN else 0.0
         squared += (error * error * n / (n + 1) - squared) / n
         known = 0.5 * math.log(squared) if squared > 0.0 else -1000.0
-        if terms > 0:
-            v[slot, f, 0] = known
-        else:
-            log_scale[slot, f] = known
-        return
+        if seasonal:
+            return n + 1, level, log_scale, surprise, mean, known, 0.0, 0.0
+        return n + 1, level, known, surprise, mean, log_mean, 0.0, 0.0
     young = 1.0 / (n + 1)
+    season_error, scale_error = 0.0, 0.0
     if held:
         # A held window is a shift of level as far as anybody knows: only what it adds around the shift belongs to the scale.
         rest = min(abs(z - q), CLIP)
@@ -174,20 +171,17 @@ def learn_value(
     else:
         square = min(z * z, CLIP * CLIP * (1.0 + 32.0 * young)) / CLIPPED_SQUARE - 1.0
         error = min(max(z, -CLIP), CLIP) * scale
-        if terms > 0:
-            seasonal = level[slot, f] + error
-            loose = log_scale[slot, f] + 0.5 * min(square, CLIP * CLIP)
+        if seasonal:
+            season_error = level + error
+            scale_error = log_scale + 0.5 * min(square, CLIP * CLIP)
             # What the season takes over leaves the level, as far as the level had followed it.
-            for k in range(terms):
-                w[slot, f, k] += gain[k] * seasonal
-                v[slot, f, k] += gain[k] * loose
-                level[slot, f] -= gain[k] * phi_mean[k] * seasonal
-                log_scale[slot, f] -= gain[k] * phi_mean[k] * loose
-        level[slot, f] += max(LEVEL_GAIN, young) * error
-    lately = surprise[slot, f] + SURPRISE_GAIN * (square - surprise[slot, f])
-    surprise[slot, f] = lately
-    scale_gain = max(SCALE_GAIN * (HURRY if abs(lately) > SURPRISED else 1.0), young)
-    log_scale[slot, f] += 0.5 * math.log1p(scale_gain * square) if scale_gain > 0.01 else 0.5 * scale_gain * square
+            level -= follow * season_error
+            log_scale -= follow * scale_error
+        level += max(LEVEL_GAIN, young) * error
+    surprise += SURPRISE_GAIN * (square - surprise)
+    gain = max(SCALE_GAIN * (HURRY if abs(surprise) > SURPRISED else 1.0), young)
+    log_scale += 0.5 * math.log1p(gain * square) if gain > 0.01 else 0.5 * gain * square
+    return n + 1, level, log_scale, surprise, mean, log_mean, season_error, scale_error
 
 
 def carried(y: Floats, old: tuple[Ints, Floats], new: tuple[Ints, Floats]) -> Floats:

@@ -21,28 +21,30 @@ _PRIOR: Final = 150.0  # Gaussian rows that a young histogram starts with
 _TAIL: Final = 0.03  # beyond this the histogram is thin and the tail is fitted
 
 
+# Coefficients of Acklam's approximation, highest power first: tail numerator and denominator, then those of the middle.
+_TAIL_TOP: Final = (-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838, -2.549732539343734, 4.374664141464968, 2.938163982698783)  # fmt: skip  # noqa: E501
+_TAIL_BOTTOM: Final = (7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996, 3.754408661907416, 1.0)
+_TOP: Final = (-3.969683028665376e01, 2.209460984245205e02, -2.759285104469687e02, 1.383577518672690e02, -3.066479806614716e01, 2.506628277459239)  # fmt: skip  # noqa: E501
+_BOTTOM: Final = (-5.447609879822406e01, 1.615858368580409e02, -1.556989798598866e02, 6.680131188771972e01, -1.328068155288572e01, 1.0)  # fmt: skip  # noqa: E501
+
+
 @nb.njit(cache=True, error_model="numpy")
 def normal_quantile(p: float) -> float:
     """Inverse normal distribution function for 0 < p <= 0.5 by Acklam's rational approximation (relative error 1.2e-9)."""
+    top, bottom = 0.0, 0.0
     if p < 0.02425:
         r = math.sqrt(-2.0 * math.log(p))
-        return (
-            ((((-7.784894002430293e-03 * r - 3.223964580411365e-01) * r - 2.400758277161838) * r - 2.549732539343734) * r + 4.374664141464968) * r
-            + 2.938163982698783
-        ) / ((((7.784695709041462e-03 * r + 3.224671290700398e-01) * r + 2.445134137142996) * r + 3.754408661907416) * r + 1.0)
+        for c in _TAIL_TOP:
+            top = top * r + c
+        for c in _TAIL_BOTTOM:
+            bottom = bottom * r + c
+        return top / bottom
     r = p - 0.5
-    s = r * r
-    return (
-        r
-        * (
-            ((((-3.969683028665376e01 * s + 2.209460984245205e02) * s - 2.759285104469687e02) * s + 1.383577518672690e02) * s - 3.066479806614716e01) * s
-            + 2.506628277459239
-        )
-        / (
-            ((((-5.447609879822406e01 * s + 1.615858368580409e02) * s - 1.556989798598866e02) * s + 6.680131188771972e01) * s - 1.328068155288572e01) * s
-            + 1.0
-        )
-    )
+    for c in _TOP:
+        top = top * r * r + c
+    for c in _BOTTOM:
+        bottom = bottom * r * r + c
+    return r * top / bottom
 
 
 @nb.njit(cache=True, error_model="numpy")
@@ -57,7 +59,7 @@ def gaussian_score(table: Floats, g: int, f: int, z: float) -> float:
         i = int(position)
         left = table[g, f, i]
         m = left + (position - i) * (table[g, f, i + 1] - left)
-    return min(max(m, -CAP), CAP)
+    return float(min(max(m, -CAP), CAP))
 
 
 @nb.njit(cache=True, error_model="numpy")

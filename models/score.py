@@ -58,7 +58,7 @@ def inverse_ridged(covariance: Floats, out: Floats) -> None:
 
 @nb.njit(cache=True, error_model="numpy")
 def fold_covariance(pool: Pool, g: int, moment: Floats, moment_q: Floats, weight: float, rows: float) -> None:
-    """Fold one window's weighted second moments (sums over `rows` rows of total weight `weight`) into the group's covariances."""
+    """Fold one window's second moments, sums over `rows` rows of total weight `weight`, into the group's covariances."""
     if weight <= 0.0:
         return
     held = pool.weight[g] + _PRIOR_ROWS

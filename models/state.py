@@ -6,7 +6,7 @@ and the size is known: an entity costs `(7 + 2 K) F` floats and integers and fou
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+NEVER: Final = int(np.iinfo(np.int64).min)  # a window before all others
 HARMONICS: Final = 3  # Fourier pairs of the season; a daily shape needs the first three, more only learn noise
 BINS: Final = 200  # histogram of z, from -Z_RANGE to Z_RANGE
 Z_RANGE: Final = 10.0
@@ -32,7 +33,7 @@ class Entities(NamedTuple):
     group: Ints  # [C] group of the entity
     held: Ints  # [C] rejected windows in a row, those between counted back
     drifts: Ints  # [C] levels adopted
-    count: Ints  # [C, F] values learnt
+    counts: Ints  # [C, F] values learnt
     level: Floats  # [C, F] level in transformed units, beside the seasonal part
     log_scale: Floats  # [C, F] log of the scale without its season
     step: Floats  # [C, F] typical size of a change, changes of zero not counted
@@ -73,16 +74,14 @@ class Pool(NamedTuple):
 def new_entities(slots: int, features: int, terms: int) -> Entities:
     """Empty state for `slots` entities."""
     square = (slots, features)
-    return Entities(
-        np.full(slots, np.iinfo(np.int64).min, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
-        np.zeros(slots, np.int64),
+    arrays: list[Any] = [
+        np.full(slots, NEVER, np.int64),
+        *(np.zeros(slots, np.int64) for _ in range(3)),
         np.zeros(square, np.int64),
         *(np.zeros(square) for _ in range(6)),
-        np.zeros((*square, terms)),
-        np.zeros((*square, terms)),
-    )
+        *(np.zeros((*square, terms)) for _ in range(2)),
+    ]
+    return Entities(*arrays)
 
 
 def new_pool(groups: int, features: int, terms: int) -> Pool:
@@ -92,10 +91,9 @@ def new_pool(groups: int, features: int, terms: int) -> Pool:
     eye = np.broadcast_to(np.eye(features), (groups, features, features))
     # Nothing fitted: the search starts at scale 1, shape 0.1, hardly any anomalies; no score is held back.
     tail = np.array([0.0, 0.0, 1.0, 1.0, 1.0, 0.1, -5.0, 0.0, 0.0, np.inf, 0.1])
-    return Pool(
+    arrays: list[Any] = [
         *(np.zeros(square) for _ in range(4)),
-        np.zeros((*square, terms)),
-        np.zeros((*square, terms)),
+        *(np.zeros((*square, terms)) for _ in range(2)),
         np.zeros((*square, BINS)),
         np.broadcast_to(edges, (*square, BINS + 1)).copy(),
         eye.copy(),
@@ -110,9 +108,10 @@ def new_pool(groups: int, features: int, terms: int) -> Pool:
         np.zeros(SCORE_BINS),
         np.ones((2, SCORE_BINS + 1)),
         tail,
-        np.array([0, np.iinfo(np.int64).min, 0], np.int64),
+        np.array([0, NEVER, 0], np.int64),
         np.zeros(features, np.int64),
-    )
+    ]
+    return Pool(*arrays)
 
 
 def grown(entities: Entities, slots: int) -> Entities:
@@ -127,7 +126,7 @@ def clear_slots(entities: Entities, slots: Ints) -> None:
     """Forget the entities in `slots` (in place)."""
     for array in entities:
         array[slots] = 0
-    entities.last[slots] = np.iinfo(np.int64).min
+    entities.last[slots] = NEVER
 
 
 def widened(entities: Entities, pool: Pool, features: int) -> tuple[Entities, Pool]:

@@ -13,28 +13,23 @@ from river.base import AnomalyDetector
 
 from models import window
 from models.frontend import NONE, TRANSFORM_NAMES, carried, fourier, inverse
+from models.register import SLOTS, Id, Register
 from models.relearn import Rehearsal, convert_features
 from models.state import (
     CLOCK_T,
     HARMONICS,
+    NEVER,
     Entities,
     Floats,
     Ints,
     Pool,
-    clear_slots,
-    grown,
     new_entities,
     new_pool,
     regrouped,
     widened,
 )
 
-Id = Hashable
 _SIDES: Final = {"both": window.BOTH, "high": window.HIGH, "low": window.LOW}
-_FEWEST_SLOTS: Final = 16
-# Entities remembered at most: this many, or four times the largest window. The longest unseen make room.
-_MOST_IDLE: Final = 16_384
-_NEVER: Final = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +53,7 @@ class Scores:
 
     @property
     def expected_low(self) -> Floats:
-        """[E, F] lower end of the central 95% expected of each feature before the row was seen, in its own unit; NaN if unknown."""
+        """[E, F] lower end of the central 95% expected of each feature before the row was seen, in its unit; NaN if unknown."""
         return self._raw(self._low)
 
     @property
@@ -76,7 +71,7 @@ class Scores:
         return out.reshape(y.shape)
 
 
-class StreamDetector(AnomalyDetector):  # type: ignore[misc]
+class StreamDetector(AnomalyDetector):
     """Scores rows by what is unusual for their entity, and says which features made it so.
 
     A seasonal front end standardises each feature of each entity; the residuals become Gaussian scores by the group's own
@@ -135,10 +130,7 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         self._codes: Ints = np.zeros(0, np.int64)
         self._floors: Floats = np.ones(0)
         self._sides: Ints = np.zeros(0, np.int64)
-        self._slots: dict[Id, int] = {}
-        self._free: list[int] = []
-        self._labels: dict[Hashable, int] = {}
-        self._known: tuple[Any, Ints] | None = None
+        self._register = Register(groups)
         if features is not None:
             self._start(list(features))
 
@@ -151,14 +143,16 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         """
         x, moment = self._checked(X, t, ids)
         if self._pool is None:
-            return self._scores(window.new_outputs(len(x), x.shape[1]), (1, np.zeros(x.shape[1], np.int64), np.ones(x.shape[1])))
-        slots, groups = self._look_up(len(x), ids)
+            features = x.shape[1]
+            return self._scores(window.new_outputs(*x.shape), (1, np.zeros(features, np.int64), np.ones(features)))
+        assert self._entities is not None
+        slots, groups = self._register.look_up(len(x), ids, self._entities, len(self._pool.level) - 1)
         out = window.new_outputs(*x.shape)
         self._process(x, moment, slots, groups, out, score=True, learn=False)
         return self._scores(out, (1, self._codes, self._floors))
 
     def learn_many(self, X: ArrayLike, t: int, ids: Sequence[Id] | NDArray[Any] | None = None) -> None:
-        """Learn rows X [E, F] of window t: one call for each window. Raises ValueError as `score_many` does, and for a window learnt twice."""
+        """Learn rows X [E, F] of window t, one call a window. Raises ValueError as `score_many`, and for one learnt twice."""
         x, moment = self._checked(X, t, ids)
         self._learn(x, moment, ids, window.new_outputs(0, x.shape[1]), score=False)
 
@@ -177,7 +171,7 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         x = np.ascontiguousarray(X, np.float64)
         times = np.asarray(t)
         if x.ndim != 3 or times.shape != x.shape[:1]:
-            raise ValueError(f"a block has shape {x.shape} and t {times.shape}: give X as [windows, entities, features] and t as [windows]")
+            raise ValueError(f"X has shape {x.shape}, t {times.shape}: give [windows, entities, features] and [windows]")
         if len(x) == 0:
             raise ValueError("the block holds no window: give at least one")
         if np.any(np.diff(times) <= 0):
@@ -198,7 +192,8 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
             phi = np.stack([fourier(int(moment), self.season or 0) for moment in times])
             times = times.astype(np.int64)
         while done < len(x):
-            assert self._entities is not None and self._pool is not None
+            assert self._entities is not None
+            assert self._pool is not None
             rest = window.Outputs(*(array[done:] for array in out))
             codes, floors = self._codes, self._floors
             windows = window.process_block(
@@ -225,11 +220,12 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
     def explain_one(self, x: dict[Hashable, Any]) -> dict[str, Any]:
         """Everything about a row: score, rarity, false_alarm_rate, drift, and `contributions`, largest first.
 
-        Each contribution holds feature, value, expected_low, expected_high (the feature's own unit) and contribution; they sum to the score.
+        Each contribution holds feature, value, expected_low, expected_high (the feature's own unit) and contribution; together
+        they sum to the score.
         """
         scores = self._score_row(x)
         low, high = scores.expected_low[0], scores.expected_high[0]
-        parts = [
+        parts: list[dict[str, Any]] = [
             {
                 "feature": name,
                 "value": x.get(name),
@@ -239,7 +235,7 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
             }
             for f, name in enumerate(self._names)
         ]
-        parts.sort(key=lambda part: -part["contribution"])
+        parts.sort(key=lambda part: part["contribution"], reverse=True)
         return {
             "score": float(scores.score[0]),
             "rarity": float(scores.rarity[0]),
@@ -258,16 +254,17 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
     @property
     def transforms_decided_at(self) -> dict[Hashable, int | None]:
         """Window index at which each feature's transform was last changed or, unchanged, confirmed; None while it is open."""
-        return {name: None if t == _NEVER else int(t) for name, t in zip(self._names, self._decided, strict=True)}
+        return {name: None if t == NEVER else int(t) for name, t in zip(self._names, self._decided, strict=True)}
 
     @property
     def entities(self) -> int:
         """Entities remembered."""
-        return len(self._slots)
+        return len(self._register.slots)
 
     def drifts(self, ids: Sequence[Id] | NDArray[Any] | None = None) -> dict[Id, int]:
         """How often each entity's level was given up for a new one."""
-        known = self._slots if ids is None else {i: self._slots[i] for i in ids if i in self._slots}
+        slots = self._register.slots
+        known = slots if ids is None else {i: slots[i] for i in ids if i in slots}
         return {i: 0 if self._entities is None else int(self._entities.drifts[slot]) for i, slot in known.items()}
 
     # -- inside ---------------------------------------------------------------------------------------------------------------
@@ -277,10 +274,9 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
 
     def _start(self, names: list[Hashable]) -> None:
         terms = 0 if self.season is None else 2 * HARMONICS + 1
-        self._entities = new_entities(_FEWEST_SLOTS, len(names), terms)
+        self._entities = new_entities(SLOTS, len(names), terms)
         # With groups the last row of the pool stays empty: it is what a group not met yet has.
         self._pool = new_pool(1, len(names), terms)
-        self._free = list(range(_FEWEST_SLOTS - 1, -1, -1))
         self._name(names)
         self._rehearsal = Rehearsal(len(names))
 
@@ -289,11 +285,11 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         self._names = names
         self._codes = np.concatenate((self._codes, np.zeros(added, np.int64)))
         self._floors = np.concatenate((self._floors, np.ones(added)))
-        self._decided = np.concatenate((getattr(self, "_decided", np.zeros(0, np.int64)), np.full(added, _NEVER, np.int64)))
+        self._decided = np.concatenate((getattr(self, "_decided", np.zeros(0, np.int64)), np.full(added, NEVER, np.int64)))
         if isinstance(self.sides, str):
             self._sides = np.full(len(names), _SIDES[self.sides], np.int64)
         elif len(self.sides) != len(names):
-            raise ValueError(f"sides has {len(self.sides)} entries for {len(names)} features: give one for each, or a single word")
+            raise ValueError(f"sides has {len(self.sides)} entries for {len(names)} features: give one for each or one word")
         else:
             self._sides = np.array([_SIDES[side] for side in self.sides], np.int64)
 
@@ -302,7 +298,7 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         if x.ndim != 2 or x.shape[1] == 0:
             raise ValueError(f"X has shape {x.shape}: give [entities, features] with at least one feature")
         if self._pool is not None and x.shape[1] != len(self._names):
-            raise ValueError(f"X has {x.shape[1]} columns, the detector {len(self._names)} features: give NaN for what is missing")
+            raise ValueError(f"X has {x.shape[1]} columns for {len(self._names)} features: give NaN for what is missing")
         if ids is not None and len(ids) != len(x):
             raise ValueError(f"{len(ids)} ids for {len(x)} rows: give one for each row")
         try:
@@ -310,7 +306,7 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         except TypeError:
             raise ValueError(f"t is {t!r}: give the integer window index") from None
         if self._pool is not None and moment < self._pool.clock[CLOCK_T]:
-            raise ValueError(f"t goes back from {self._pool.clock[CLOCK_T]} to {moment}: give windows in order, late ones not at all")
+            raise ValueError(f"t goes back from {self._pool.clock[CLOCK_T]} to {moment}: give windows in order, drop late ones")
         return x, moment
 
     def _scratch(self) -> window.Scratch:
@@ -320,12 +316,23 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
         return self._work
 
     def _process(self, x: Floats, t: int, slots: Ints, groups: Ints, out: window.Outputs, score: bool, learn: bool) -> None:
-        assert self._entities is not None and self._pool is not None
+        assert self._entities is not None
+        assert self._pool is not None
         season = self.season or 0
         window.process_window(
             x, t, slots, groups, self._codes, self._floors, self._sides, season, fourier(t, season),
             self._entities, self._pool, self._scratch(), out, score, learn,
         )  # fmt: skip
+
+    def _admit(self, rows: int, t: int, ids: Any) -> tuple[Ints, Ints]:
+        """(slots, groups) for learning, room made for new entities and groups."""
+        assert self._entities is not None
+        assert self._pool is not None
+        slots, self._entities = self._register.admit(rows, t, ids, self._entities)
+        if self._register.labels and len(self._register.labels) >= len(self._pool.level):
+            self._pool = regrouped(self._pool, len(self._register.labels) + 1)
+            self._work = None
+        return slots, self._entities.group[slots]
 
     def _learn(self, x: Floats, t: int, ids: Any, out: window.Outputs, score: bool) -> tuple[Ints, Floats]:
         """Learn a window; returns the transforms it was scored with."""
@@ -342,7 +349,8 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
 
     def _revoke(self, t: int) -> None:
         """Give up a logarithm that negative values proved wrong."""
-        assert self._entities is not None and self._pool is not None
+        assert self._entities is not None
+        assert self._pool is not None
         wrong = self._pool.misfits >= window.MISFITS
         if not wrong.any():
             return
@@ -355,19 +363,23 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
     def _rehearse(self, x: Floats, t: int, slots: Ints, groups: Ints) -> None:
         """Keep the first rows, and when they have something to say about the transforms, change them and learn again."""
         rehearsal = self._rehearsal
-        assert rehearsal is not None and self._entities is not None and self._pool is not None
+        assert rehearsal is not None
+        assert self._entities is not None
+        assert self._pool is not None
         if not rehearsal.keep(x, t, slots, groups):
             return
-        codes, floors, settled = rehearsal.decide(self._codes, self._floors, self._decided != _NEVER)
+        codes, floors, settled = rehearsal.decide(self._codes, self._floors, self._decided != NEVER)
         changed = (codes != self._codes) | (floors != self._floors)
         old_codes, old_floors = self._codes, self._floors
         self._codes, self._floors = codes, floors
-        self._decided = np.where(settled & (self._decided == _NEVER), t, self._decided)
+        self._decided = np.where(settled & (self._decided == NEVER), t, self._decided)
         if changed.any() and rehearsal.complete:
-            for array in (*self._entities[4:], self._entities.held, self._entities.drifts):
+            arrays: list[Any] = [*self._entities[4:], self._entities.held, self._entities.drifts]
+            for array in arrays:
                 array[:] = 0
-            self._entities.last[:] = _NEVER
-            for array, fresh in zip(self._pool, new_pool(len(self._pool.level), len(self._names), len(self._pool.p)), strict=True):
+            self._entities.last[:] = NEVER
+            blank = new_pool(len(self._pool.level), len(self._names), len(self._pool.p))
+            for array, fresh in zip(self._pool, blank, strict=True):
                 array[...] = fresh
             nothing = window.new_outputs(0, len(self._names))
             for rows, moment, owner, group in rehearsal.windows():
@@ -380,105 +392,8 @@ class StreamDetector(AnomalyDetector):  # type: ignore[misc]
     def _scores(self, out: window.Outputs, *coding: tuple[int, Ints, Floats]) -> Scores:
         return Scores(out.score, out.rarity, out.rate, out.contributions, out.drift, out.low, out.high, coding)
 
-    def _look_up(self, rows: int, ids: Any) -> tuple[Ints, Ints]:
-        """(slots, groups) for scoring; -1 is an entity not met yet."""
-        assert self._entities is not None and self._pool is not None
-        slots = self._remembered(rows, ids)
-        if slots is None:
-            keys = self._keys(rows, ids)
-            slots = np.array([self._slots.get(key, -1) for key in keys], np.int64)
-            if self.groups is not None:
-                spare = len(self._pool.level) - 1
-                return slots, np.array([self._labels.get(self._label(key), spare) for key in keys], np.int64)
-        if self.groups is None:
-            return slots, np.zeros(rows, np.int64)
-        return slots, self._entities.group[slots]
-
-    def _remembered(self, rows: int, ids: Any) -> Ints | None:
-        """Slots of the ids learnt last, when these are the same: thousands of look-ups saved a window."""
-        if self._known is None or len(self._known[1]) != rows:
-            return None
-        before = self._known[0]
-        if ids is None or before is None:
-            return self._known[1] if ids is None and before is None else None
-        if isinstance(ids, np.ndarray) and isinstance(before, np.ndarray):
-            return self._known[1] if ids.dtype == before.dtype and np.array_equal(ids, before) else None
-        return self._known[1] if type(ids) is type(before) and ids == before else None
-
-    def _keys(self, rows: int, ids: Any) -> list[Id]:
-        keys = list(range(rows)) if ids is None else ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        if len(set(keys)) != len(keys):
-            raise ValueError("ids holds an entity twice: give one row for each entity and window")
-        return keys
-
-    def _label(self, key: Id) -> Hashable:
-        try:
-            return self.groups(key) if callable(self.groups) else self.groups[key]  # type: ignore[index]
-        except KeyError:
-            raise ValueError(f"groups has no entry for entity {key!r}: add it, or give a function") from None
-
-    def _admit(self, rows: int, t: int, ids: Any) -> tuple[Ints, Ints]:
-        """(slots, groups) for learning, room made for new entities."""
-        assert self._entities is not None and self._pool is not None
-        slots = self._remembered(rows, ids)
-        if slots is None:
-            keys = self._keys(rows, ids)
-            fresh = [key for key in keys if key not in self._slots]
-            labels = [] if self.groups is None else [self._label(key) for key in fresh]
-            seen = np.array([self._slots[key] for key in keys if key in self._slots], np.int64)
-            self._refuse_twice(seen, t)
-            self._make_room(len(fresh), seen, max(_MOST_IDLE, 4 * rows))
-            for key in fresh:
-                self._slots[key] = self._free.pop()
-            slots = np.array([self._slots[key] for key in keys], np.int64)
-            self._group(fresh, labels)
-            kept = ids.copy() if isinstance(ids, np.ndarray) else None if ids is None else list(ids)
-            self._known = (kept, slots) if kept is None or isinstance(ids, list | np.ndarray) else None
-        else:
-            self._refuse_twice(slots, t)
-        return slots, self._entities.group[slots]
-
-    def _refuse_twice(self, slots: Ints, t: int) -> None:
-        assert self._entities is not None
-        if len(slots) and self._entities.last[slots].max() >= t:
-            raise ValueError(f"window {t} was learnt already for some of these entities: learn each window once")
-
-    def _group(self, fresh: list[Id], labels: list[Hashable]) -> None:
-        assert self._entities is not None and self._pool is not None
-        for key, label in zip(fresh, labels, strict=False):
-            if label not in self._labels:
-                self._labels[label] = len(self._labels)
-            self._entities.group[self._slots[key]] = self._labels[label]
-        if len(self._labels) >= len(self._pool.level):
-            self._pool = regrouped(self._pool, len(self._labels) + 1)
-            self._work = None
-
-    def _make_room(self, wanted: int, busy: Ints, most: int) -> None:
-        """Free slots for `wanted` new entities: grow up to `most`, then forget those not seen for longest."""
-        assert self._entities is not None
-        capacity = len(self._entities.last)
-        short = wanted - len(self._free)
-        if short <= 0:
-            return
-        room = min(max(2 * capacity, capacity + short), max(most, len(busy) + wanted))
-        if room > capacity:
-            self._entities = grown(self._entities, room)
-            self._free = list(range(room - 1, capacity - 1, -1)) + self._free
-            short = wanted - len(self._free)
-        if short <= 0:
-            return
-        last = self._entities.last.copy()
-        last[busy] = np.iinfo(np.int64).max
-        last[self._free] = np.iinfo(np.int64).max
-        # A quarter at a time, or every newcomer would pay for a sort.
-        leaving = np.argsort(last, kind="stable")[: max(short, min(capacity // 4, int((last < np.iinfo(np.int64).max).sum())))]
-        gone = set(leaving.tolist())
-        self._slots = {key: slot for key, slot in self._slots.items() if slot not in gone}
-        clear_slots(self._entities, leaving)
-        self._free += sorted(gone, reverse=True)
-
     def _next(self) -> int:
-        return 0 if self._pool is None or self._pool.clock[CLOCK_T] == _NEVER else int(self._pool.clock[CLOCK_T]) + 1
+        return 0 if self._pool is None or self._pool.clock[CLOCK_T] == NEVER else int(self._pool.clock[CLOCK_T]) + 1
 
     def _row(self, x: Mapping[Hashable, Any]) -> Floats:
         row = np.full((1, len(self._names)), np.nan)

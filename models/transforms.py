@@ -1,7 +1,7 @@
 """Which transform a feature needs, found from its first values, whatever its unit.
 
-The candidates compete by likelihood: each value is predicted from its entity's recent past in transformed units, the errors get a
-Student law (so that tails do not decide), and the density is carried back to the raw unit by the Jacobian log|T'(x)|. A
+The candidates compete by likelihood: each value is predicted from its entity's recent past in transformed units, the errors get
+a Student law (so that tails do not decide), and the density is carried back to the raw unit by the Jacobian log|T'(x)|. A
 change of unit changes all candidates alike.
 """
 

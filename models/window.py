@@ -8,26 +8,26 @@ and scoring followed by learning gives the same bits as both in one call.
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numba as nb
 import numpy as np
+from numpy.typing import NDArray
 
 from models.attribution import contributions_of, distance_of
 from models.calibration import FADE as SCORE_FADE
 from models.calibration import HOLD, count_score, empirical, false_alarm_rate, refresh_tail
-from models.frontend import COLD, LOG, UNKNOWN, learn_value, own_scale, season_gain, transformed
+from models.frontend import COLD, LOG, UNKNOWN, learned, moved_step, own_scale, season_gain, transformed
 from models.marginals import FADE as MARGINAL_FADE
 from models.marginals import count_residual, gaussian_score, refresh_marginal
 from models.score import MEMORY, Q_CLIP, REFRESH, fold_covariance, inverse_ridged
-from models.state import CLOCK_ROWS, CLOCK_T, CLOCK_WINDOWS, Entities, Floats, Ints, Pool
+from models.state import CLOCK_ROWS, CLOCK_T, CLOCK_WINDOWS, NEVER, Entities, Floats, Ints, Pool
 
 MISFITS: Final = 5  # negative values that prove a logarithm wrong: one or two may be bad data
 ADOPT: Final = 60  # held windows after which the new level is adopted
 WARM: Final = 30  # values of a feature before its residuals shape the pool
 ADOPTED_COUNT: Final = 6  # history an adopted level starts with: it settles within a dozen windows
 LARGEST_Z: Final = 1e6
-NEVER: Final = int(np.iinfo(np.int64).min)
 BOTH, HIGH, LOW = range(3)  # sides
 
 
@@ -37,7 +37,7 @@ class Outputs(NamedTuple):
     score: Floats  # [E]
     rarity: Floats  # [E]
     rate: Floats  # [E]
-    drift: np.ndarray  # bool [E]
+    drift: NDArray[np.bool_]  # [E]
     contributions: Floats  # [E, F]
     low: Floats  # [E, F] expected range in transformed units, NaN while unknown
     high: Floats  # [E, F]
@@ -63,13 +63,13 @@ class Scratch(NamedTuple):
 
 def new_scratch(groups: int, features: int, terms: int) -> Scratch:
     """Work space for windows of this shape."""
-    return Scratch(
+    arrays: list[Any] = [
         *(np.zeros(features) for _ in range(9)),
         np.zeros(terms),
-        np.zeros((groups, features, features)),
-        np.zeros((groups, features, features)),
+        *(np.zeros((groups, features, features)) for _ in range(2)),
         np.zeros((groups, 2)),
-    )
+    ]
+    return Scratch(*arrays)
 
 
 def new_outputs(entities: int, features: int, windows: int | None = None) -> Outputs:
@@ -88,7 +88,7 @@ def process_window(
 ) -> None:  # fmt: skip
     """Score and/or learn one window: x [E, F] raw values, slots [E] (-1 unknown), groups [E]."""
     # An array taken out of a tuple inside the loop costs a reference count each time: five times the whole arithmetic.
-    last, held, drifts, count, level, log_scale = ent.last, ent.held, ent.drifts, ent.count, ent.level, ent.log_scale
+    last, held, drifts, count, level, log_scale = ent.last, ent.held, ent.drifts, ent.counts, ent.level, ent.log_scale
     step, previous, surprise, ewma, w, v = ent.step, ent.previous, ent.surprise, ent.q, ent.w, ent.v
     borrow_level, between, borrow_scale, borrow_step = pool.level, pool.between, pool.scale, pool.step
     borrow_w, borrow_v, histogram, table, quantiles = pool.w, pool.v, pool.histogram, pool.table, pool.quantiles
@@ -96,7 +96,8 @@ def process_window(
     misfits = pool.misfits
     scores, seen, tail, clock, at_or_above = pool.scores, pool.seen, pool.tail, pool.clock, pool.at_or_above
     m, sided, q, sided_q, z, scale, y, parts = work.m, work.sided, work.q, work.sided_q, work.z, work.scale, work.y, work.parts
-    phi_mean, slow, gain, moment, moment_q, weight = pool.phi_mean, work.slow, work.gain, work.moment, work.moment_q, work.weight
+    slow, gain, moment, moment_q, weight = work.slow, work.gain, work.moment, work.moment_q, work.weight
+    phi_mean = pool.phi_mean
     out_score, out_rarity, out_rate, out_drift = out.score, out.rarity, out.rate, out.drift
     out_parts, out_low, out_high = out.contributions, out.low, out.high
 
@@ -108,6 +109,9 @@ def process_window(
         weight[:] = 0.0
         if t != clock[CLOCK_T]:
             season_gain(pool.p, phi, phi_mean, season, gain)
+    follow = 0.0
+    for k in range(terms):
+        follow += gain[k] * phi_mean[k]
     for e in range(x.shape[0]):
         slot, g = slots[e], groups[e]
         gap = 1 if slot < 0 or last[slot] == NEVER else t - last[slot]
@@ -208,10 +212,24 @@ def process_window(
                     previous[slot, f] = y[f]
                     count[slot, f] = 1
                 else:
-                    learn_value(
-                        slot, f, y[f], z[f], scale[f], ewma[slot, f], phi, phi_mean, gain, rejected and not adopt,
-                        count, level, log_scale, step, previous, surprise, w, v,
+                    size = step[slot, f]
+                    if count[slot, f] > 0:
+                        size = moved_step(size, abs(y[f] - previous[slot, f]), y[f])
+                    n, lv, ls, lately, mean, log_mean, season_error, scale_error = learned(
+                        count[slot, f], y[f], z[f], scale[f], ewma[slot, f], rejected and not adopt, follow, terms > 0,
+                        level[slot, f], log_scale[slot, f], size, surprise[slot, f],
+                        w[slot, f, 0] if terms > 0 else 0.0, v[slot, f, 0] if terms > 0 else 0.0,
                     )  # fmt: skip
+                    count[slot, f], level[slot, f], log_scale[slot, f] = n, lv, ls
+                    step[slot, f], surprise[slot, f], previous[slot, f] = size, lately, y[f]
+                    if terms > 0:
+                        if n == 1:
+                            for k in range(terms):
+                                w[slot, f, k], v[slot, f, k] = 0.0, 0.0
+                        w[slot, f, 0], v[slot, f, 0] = mean, log_mean
+                        for k in range(terms):
+                            w[slot, f, k] += gain[k] * season_error
+                            v[slot, f, k] += gain[k] * scale_error
             ewma[slot, f] = q[f]
         if not warm:
             continue
@@ -254,7 +272,7 @@ def _learn_pool(t: int, ent: Entities, pool: Pool, work: Scratch) -> None:
             inverse_ridged(pool.covariance[g], pool.precision[g])
             inverse_ridged(pool.covariance_q[g], pool.precision_q[g])
     # Distributions move slowly: their refresh may wait, longer and longer.
-    wait = REFRESH * (1 if windows < 400 else 5 if windows < 4000 else 10)
+    wait = REFRESH * (1 if windows < 400 else 5 if windows < 2000 else 10 if windows < 10_000 else 25)
     if windows % wait != 0:
         return
     pool.scores[:] *= SCORE_FADE**wait
@@ -277,7 +295,7 @@ def refresh_borrowed(ent: Entities, pool: Pool) -> None:
             pool.w[g, f] = 0.0
             pool.v[g, f] = 0.0
             for slot in range(ent.level.shape[0]):
-                if ent.group[slot] != g or ent.count[slot, f] < WARM:
+                if ent.group[slot] != g or ent.counts[slot, f] < WARM:
                     continue
                 centre, log_scale = ent.level[slot, f], ent.log_scale[slot, f]
                 if terms > 0:
@@ -321,4 +339,4 @@ def process_block(
         process_window(x[i], t[i], slots, groups, codes, floors, sides, season, phi[i], ent, pool, work, one, True, True)
         if pool.misfits.max() >= MISFITS:
             return i + 1
-    return x.shape[0]
+    return int(x.shape[0])

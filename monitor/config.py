@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 STEP_NS: Final = 1_000_000_000
 """Length of a window. Longer ones are built from these, never recomputed from events."""
+
+Format = Literal["auto", "lobster", "binance-futures"]
 
 _SPEED: Final = r"^(max|[0-9]+(\.[0-9]+)?x)$"
 _RUN_ID: Final = r"^[A-Za-z0-9_.-]{1,64}$"
@@ -58,7 +60,7 @@ class FilesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     """Recorded files as the source."""
 
     paths: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, description="The recordings, one run over all of them.")]
-    format: Annotated[str, msgspec.Meta(description="Format of the recordings; `auto` recognises it by content.")] = "auto"
+    format: Annotated[Format, msgspec.Meta(description="Format of the recordings; `auto` recognises it by content.")] = "auto"
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -63,7 +63,7 @@ perpwatch.why = (() => {
         return item;
       }),
     );
-    if (!row.accounts.length) list.append(make("li", "quiet", "none named: the source does not tell accounts, or no single one stands out"));
+    if (!row.accounts.length) list.append(make("li", "quiet", "none named"));
   };
 
   /** Show `row`, or say that nothing is chosen. `reason`: why guardrail verdicts are in doubt, or null. */

@@ -96,7 +96,8 @@ perpwatch.plots = (() => {
       ...frame(),
       margin: { l: 8, r: 8, t: 4, b: 22 },
       xaxis: timeAxis((buckets[0]) * BUCKET_MS, (last + 1) * BUCKET_MS),
-      yaxis: { fixedrange: true, automargin: true, type: "category", color: colour("muted"), ticks: "", showgrid: false },
+      // A few symbols get rows of a usual height, not the whole panel.
+      yaxis: { domain: [1 - Math.min(1, Math.max(1, symbols.length) / 6), 1], fixedrange: true, automargin: true, type: "category", color: colour("muted"), ticks: "", showgrid: false },
       shapes,
     };
     Plotly.react(id("heatmap"), [trace], layout, CONFIG);

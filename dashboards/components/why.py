@@ -24,6 +24,10 @@ def why() -> html.Section:
                     html.P(id="why-sentence", className="why-sentence"),
                     html.P(id="why-odds", className="why-odds"),
                     html.Div(
+                        [html.H3("Accounts behind it"), html.Ul(id="why-accounts", className="accounts")], className="why-side"
+                    ),
+                    html.Div([html.H3("Guardrails on this symbol"), html.P(id="why-rails")], className="why-side"),
+                    html.Div(
                         html.Table(
                             [
                                 html.Caption("Contributions to the score", className="unseen"),
@@ -43,10 +47,6 @@ def why() -> html.Section:
                         ),
                         className="parts-box",
                     ),
-                    html.Div(
-                        [html.H3("Accounts behind it"), html.Ul(id="why-accounts", className="accounts")], className="why-side"
-                    ),
-                    html.Div([html.H3("Guardrails on this symbol"), html.P(id="why-rails")], className="why-side"),
                 ],
                 id="why-body",
                 className="why-body",

@@ -46,8 +46,11 @@ _FUND_SHARE: Final = 0.04
 _DOMINANT_SHARE: Final = 0.68
 """Share of the makers' depth that the dominant ones show."""
 
-_HOLDERS: Final = 0.6
+_HOLDERS: Final = 0.9
 """Share of an account's markets in which it has a position when the venue opens."""
+
+_LARGEST_HELD: Final = 0.4
+"""Largest first position in depths of its market: nobody has built up more than the market bears."""
 
 _PROFILES: Final = {
     # median wallet, sigma of its log, lowest and highest target leverage, cap over target
@@ -188,7 +191,7 @@ def _makers(g: np.ndarray, markets: np.ndarray, accounts: np.ndarray) -> np.ndar
 
 
 def _first_positions(g: np.ndarray, scene: Scene, symbol: int) -> list[dict[str, int]]:
-    """Orders that give about half of a market's members a position, longs against shorts at the index."""
+    """Orders that give most of a market's members a position, longs against shorts at the index."""
     market = scene.markets[symbol]
     longs: list[list[int]] = []
     shorts: list[list[int]] = []
@@ -196,7 +199,8 @@ def _first_positions(g: np.ndarray, scene: Scene, symbol: int) -> list[dict[str,
         row = scene.accounts[account]
         if uniform(g) >= _HOLDERS:
             continue
-        usd = row["wallet_usd"] * row["target"] * between(g, 0.05, 0.7)
+        stretch = 0.02 + 0.9 * uniform(g) ** 2
+        usd = min(row["wallet_usd"] * row["target"] * stretch, _LARGEST_HELD * market["depth_usd"])
         lots = int(usd / market["usd_per_lot"])
         if lots > 0:
             (longs if uniform(g) < 0.5 else shorts).append([int(account), lots])

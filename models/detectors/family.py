@@ -56,7 +56,7 @@ class FamilyDetector:
             np.array([feature.prior for feature in family.features]),
             np.array([feature.floor for feature in family.features]),
         )
-        self._tail = Tail()
+        self._tail = Tail(symbols)
         # The rows that later windows still need: length − 1 of them, and the one before the window.
         self._rows = np.empty((0, symbols, len(self._table.columns)))
         self._index = np.empty(0, np.int64)

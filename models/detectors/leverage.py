@@ -11,21 +11,28 @@ from typing import Final
 from models.detectors.family import Family
 from models.features import Feature, How, Input, Side, Transform
 
+# Accounts come and go one at a time, so these metrics leap now and then, and lie still in between. What is smaller than the
+# floors is no event, however still a market usually is.
+INTEREST_FLOOR_BPS: Final = 50.0
+LEVERAGE_FLOOR_BPS: Final = 200.0
+LEVEL_FLOOR: Final = 0.3
+"""Log units: a third more leverage than an hour's level is one standard deviation at least."""
 
-def _change(name: str, metric: str, side: Side) -> Feature:
+
+def _change(name: str, metric: str, side: Side, floor: float) -> Feature:
     inputs = (Input(metric, How.LAST), Input(metric, How.BEFORE))
-    return Feature(name, Transform.LOG_CHANGE, inputs, "bps", side, prior=10.0, floor=1.0)
+    return Feature(name, Transform.LOG_CHANGE, inputs, "bps", side, prior=floor, floor=floor)
 
 
 def _level(metric: str, unit: str) -> Feature:
-    return Feature(metric, Transform.LOG, (Input(metric, How.MEAN),), unit, Side.HIGH, prior=0.3, floor=0.05)
+    return Feature(metric, Transform.LOG, (Input(metric, How.MEAN),), unit, Side.HIGH, prior=LEVEL_FLOOR, floor=LEVEL_FLOOR)
 
 
 LEVERAGE: Final = Family(
     name="leverage",
     features=(
-        _change("open_interest_change_bps", "open_interest_usd", Side.BOTH),
-        _change("leverage_weighted_change_bps", "leverage_weighted", Side.HIGH),
+        _change("open_interest_change_bps", "open_interest_usd", Side.BOTH, INTEREST_FLOOR_BPS),
+        _change("leverage_weighted_change_bps", "leverage_weighted", Side.HIGH, LEVERAGE_FLOOR_BPS),
         _level("leverage_weighted", "x"),
         _level("leverage_p90", "x"),
         _level("leverage_new", "x"),

@@ -12,9 +12,10 @@ measured and T their summed excess, the censored ones' included, the rate of an 
     P(S > u) · (1 + x/(b + T))^−(a + d)
 
 (the predictive law of an exponential under a Gamma(a, b) prior of its rate; Gelman et al., Bayesian Data Analysis, 2.6). What
-makes a window unusual lasts for seconds, and windows of several rows overlap, so only one score in `PERSISTENCE` counts as
-evidence. Below one in all the evidence there is, a tail is a belief: what it says beyond that counts half, in orders of
-magnitude.
+makes a window unusual lasts for a while, and windows of several rows overlap, so that high scores come in clusters: evidence
+is counted in clusters, not in scores (the runs estimator of the extremal index; Coles, Statistical Modeling of Extreme Values,
+5.4). And below one in all the evidence there is, a tail is a belief: what it says beyond that counts two thirds, in
+orders of magnitude.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ REFRESH: Final = 20
 """Windows between two fits."""
 FADE: Final = 0.5 ** (REFRESH / 86_400.0)
 """What a fit leaves of the counts: scores are forgotten by half in a day of seconds."""
-PERSISTENCE: Final = 10.0
-"""Scores in a row that tell no more than one."""
+RUN: Final = 10
+"""Windows without a high score of the symbol that end a cluster."""
+PRIOR_CLUSTERS, PRIOR_HIGH = 1.0, 10.0
 QUANTILES: Final = (0.95, 0.98, 0.995)
+BELIEF: Final = 2.0 / 3.0
 PRIOR_COUNT: Final = 3.0
 PRIOR_SCALE: Final = 0.6
 """Log S falls by an e-fold of its tail in 0.5 (squares of Gaussians) to 0.7 (recorded order flow)."""
@@ -48,14 +51,17 @@ START, WEIGHT, SHAPE, TOTAL = range(4)
 class Tail:
     """Histogram of log S (the scores of 0 in its first bin) and the tail fitted to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, symbols: int) -> None:
         self.counts = np.zeros(SCORE_BINS)
         self.survival = np.ones(SCORE_BINS + 1)
         """Share of the scores at or above each bin's lower edge, as of the last fit."""
         self.pieces = np.zeros((2, 4))
         """Of each piece: start (log S), weight above it, a + d, b + T."""
         self.evidence = np.zeros(1)
-        """Scores that count, as of the last fit; 0 while they are too few."""
+        """How many independent scores there were, as of the last fit; 0 while they are too few."""
+        self.clusters = np.zeros(2)
+        """How many clusters of scores above the 95% quantile there were, and how many such scores."""
+        self.last_high = np.full(symbols, -RUN - 1, np.int64)
         self.clock = np.zeros(1, np.int64)
 
     def process(self, score: Floats) -> tuple[Floats, Floats]:
@@ -64,7 +70,18 @@ class Tail:
         NaN is no score: its rate and rarity are NaN. Until `FEWEST` scores were seen both are NaN too.
         """
         rate, rarity = np.full_like(score, np.nan), np.full_like(score, np.nan)
-        _process(score, self.counts, self.survival, self.pieces, self.evidence, self.clock, rate, rarity)
+        _process(
+            score,
+            self.counts,
+            self.survival,
+            self.pieces,
+            self.evidence,
+            self.clusters,
+            self.last_high,
+            self.clock,
+            rate,
+            rarity,
+        )
         return rate, rarity
 
 
@@ -77,7 +94,7 @@ def _position(score: float) -> float:
 
 
 @njit(cache=True)
-def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats) -> None:
+def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats, clusters: Floats) -> None:
     total = 0.0
     for i in range(SCORE_BINS - 1, -1, -1):
         counts[i] *= FADE
@@ -86,16 +103,18 @@ def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats) -
     if total < FEWEST:
         evidence[0] = 0.0
         return
-    evidence[0] = total
+    clusters *= FADE
+    independent = (PRIOR_CLUSTERS + clusters[0]) / (PRIOR_HIGH + clusters[1])
+    evidence[0] = independent * total
     for i in range(SCORE_BINS):
         survival[i] /= total
     scale = PRIOR_SCALE
     first = 1
-    while survival[first] > 1.0 - QUANTILES[0]:
+    while first < SCORE_BINS - 2 and survival[first] > 1.0 - QUANTILES[0]:
         first += 1
     for piece in range(2):
         last = first + 1
-        while last < SCORE_BINS and survival[last] > 1.0 - QUANTILES[piece + 1]:
+        while last < SCORE_BINS - 1 + piece and survival[last] > 1.0 - QUANTILES[piece + 1]:
             last += 1
         measured = 0.0
         excess = survival[last] * total * (last - first) * LOG_SCORE_WIDTH
@@ -104,8 +123,8 @@ def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats) -
             excess += counts[i] * (i - first + 0.5) * LOG_SCORE_WIDTH
         pieces[piece, START] = LOG_SCORE_LOW + first * LOG_SCORE_WIDTH
         pieces[piece, WEIGHT] = (survival[first] * total + 1.0) / (total + 1.0)
-        pieces[piece, SHAPE] = PRIOR_COUNT + measured / PERSISTENCE
-        pieces[piece, TOTAL] = PRIOR_COUNT * scale + excess / PERSISTENCE
+        pieces[piece, SHAPE] = PRIOR_COUNT + measured * independent
+        pieces[piece, TOTAL] = PRIOR_COUNT * scale + excess * independent
         scale = pieces[piece, TOTAL] / pieces[piece, SHAPE]
         first = last
 
@@ -121,7 +140,7 @@ def _rate(score: float, above: float, pieces: Floats, evidence: float) -> float:
     rate = weight * (1.0 + (log_score - start) / total) ** -shape
     if piece == 0:
         rate = max(rate, pieces[1, WEIGHT])
-    return float(rate if rate * evidence >= 1.0 else np.sqrt(rate / evidence))
+    return float(rate if rate * evidence >= 1.0 else (rate * evidence) ** BELIEF / evidence)
 
 
 @njit(cache=True)
@@ -131,6 +150,8 @@ def _process(
     survival: Floats,
     pieces: Floats,
     evidence: Floats,
+    clusters: Floats,
+    last_high: NDArray[np.int64],
     clock: NDArray[np.int64],
     rate: Floats,
     rarity: Floats,
@@ -138,7 +159,7 @@ def _process(
     windows, symbols = score.shape
     for w in range(windows):
         if clock[0] % REFRESH == 0:
-            _refit(counts, survival, pieces, evidence)
+            _refit(counts, survival, pieces, evidence, clusters)
         clock[0] += 1
         for s in range(symbols):
             if not np.isnan(score[w, s]) and evidence[0] > 0.0:
@@ -147,6 +168,10 @@ def _process(
                 above = survival[i] + (position - i) * (survival[i + 1] - survival[i])
                 rarity[w, s] = 1.0 - above
                 rate[w, s] = _rate(score[w, s], above, pieces, evidence[0])
+                if score[w, s] > 0.0 and np.log(score[w, s]) > pieces[0, START]:
+                    clusters[0] += 1.0 if clock[0] - last_high[s] > RUN else 0.0
+                    clusters[1] += 1.0
+                    last_high[s] = clock[0]
         for s in range(symbols):
             if not np.isnan(score[w, s]):
                 counts[int(_position(score[w, s]))] += 1.0

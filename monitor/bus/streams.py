@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
-from monitor.bus.position import START, Position
+from monitor.bus.position import Position
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -115,9 +115,3 @@ def read_after(redis: Redis, stream: str, after: Position, count: int) -> list[E
     """Up to `count` entries after `after`, of any stream, unchecked."""
     raw: Any = redis.xrange(stream, f"({after}", "+", count=count)
     return [Entry(Position.parse(id_), fields) for id_, fields in raw]
-
-
-def first_position(redis: Redis, stream: str) -> Position:
-    """Position of the oldest entry a stream still holds, START if it is empty."""
-    raw: Any = redis.xrange(stream, count=1)
-    return Position.parse(raw[0][0]) if raw else START

@@ -15,10 +15,6 @@ from engine.book import apply_event, level_qty, order_lookup, top_levels
 from engine.contract import MICRO, EventFlag, EventKind
 from monitor.metrics import cancels, data, depth, leverage, prices
 
-LONGEST_GAP_NS: Final = 3_600_000_000_000
-"""When event time moves on by more than this at once, the windows between are left out (and counted), not closed one by one:
-a night, or a wrong clock, must not fill the stream with empty rows."""
-
 BOARD_LEVELS: Final = 20
 """Levels a side that are kept of each book as it stood when the last window closed."""
 
@@ -88,22 +84,17 @@ def new_symbols(symbols: int) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def count_windows(times: Any, until: int, settings: Any, clock: Any) -> int:
+def count_windows(times: Any, jumps: Any, until: int, settings: Any, clock: Any) -> int:
     """How many windows `run` will close with the same arguments."""
     step_ns = settings[0]["step_ns"]
-    started = clock[0]["started"]
-    window = clock[0]["window"]
+    if not clock[0]["started"] and len(times) == 0:
+        return 0
+    window = clock[0]["window"] if clock[0]["started"] else times[0] // step_ns + 1
     count = 0
-    for now_ns in times:
-        target = now_ns // step_ns + 1
-        if not started:
-            started = 1
-            window = target
-        elif target > window:
-            count += 1 if _is_gap(window, target, step_ns) else target - window
-            window = target
-    if started and until + 1 > window:
-        count += 1 if _is_gap(window, until + 1, step_ns) else until + 1 - window
+    jump = 0
+    while window <= until:
+        count += 1
+        window, jump = _next_window(window, step_ns, jumps, jump)
     return count
 
 
@@ -111,6 +102,7 @@ def count_windows(times: Any, until: int, settings: Any, clock: Any) -> int:
 def run(
     events: Any,
     times: Any,
+    jumps: Any,
     until: int,
     settings: Any,
     clock: Any,
@@ -126,7 +118,9 @@ def run(
     values: Any,
     top_accounts: Any,
 ) -> None:
-    """Applies `events` (EVENT_DTYPE [E], at `times` int64 [E], rising), then closes every window up to index `until`.
+    """Applies `events` at `times`, then closes every window up to index `until`; those that `jumps` span are left out.
+
+    The first three are what `monitor.metrics.watermark` lets go; no time lies after window `until` + 1.
 
     State, changed in place: `clock` CLOCK_DTYPE [1], `symbols` SYMBOL_DTYPE [S], `books` [S], `account_flow`
     ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `cash_micro` int64 [N],
@@ -137,6 +131,7 @@ def run(
     rules = settings[0]
     time = clock[0]
     row = 0
+    jump = 0
     for i in range(len(events)):
         now_ns = times[i]
         target = now_ns // rules["step_ns"] + 1
@@ -145,7 +140,7 @@ def run(
             _open(time, symbols, target, rules["step_ns"])
         while time["window"] < target:
             _close(rules, time, symbols, books, positions, opening, cash_micro, row, window_index, values, top_accounts)
-            _advance(time, symbols, target, rules["step_ns"])
+            jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
             row += 1
         time["events"] += 1
         if events[i]["kind"] != _CLOCK:
@@ -153,13 +148,18 @@ def run(
             _apply(rules, time, events[i], now_ns, symbols, books, account_flow, prints, positions, cash_micro, statuses)
     while time["started"] and time["window"] <= until:
         _close(rules, time, symbols, books, positions, opening, cash_micro, row, window_index, values, top_accounts)
-        _advance(time, symbols, until + 1, rules["step_ns"])
+        jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
         row += 1
 
 
 @njit(cache=True, nogil=True)
-def _is_gap(window: int, target: int, step_ns: int) -> bool:
-    return (target - window) * step_ns > LONGEST_GAP_NS
+def _next_window(window: int, step_ns: int, jumps: Any, jump: int) -> tuple[int, int]:
+    """(the window after `window`, the next jump to look for): the one that a jump leads to, where one starts in `window`."""
+    following = window + 1
+    while jump < len(jumps) and jumps[jump, 0] // step_ns + 1 < following:
+        following = max(following, jumps[jump, 1] // step_ns + 1)
+        jump += 1
+    return following, jump
 
 
 @njit(cache=True, nogil=True)
@@ -173,14 +173,16 @@ def _open(time: Any, symbols: Any, window: int, step_ns: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _advance(time: Any, symbols: Any, target: int, step_ns: int) -> None:
-    """Opens the window after the one that has just closed, on the way to `target`."""
+def _advance(time: Any, symbols: Any, step_ns: int, jumps: Any, jump: int) -> int:
+    """Opens the window after the one that has just closed. Returns the next jump to look for."""
+    following, jump = _next_window(time["window"], step_ns, jumps, jump)
     time["window_events"] = 0
-    if _is_gap(time["window"], target, step_ns):
-        time["skipped_windows"] += target - time["window"] - 1
-        _open(time, symbols, target, step_ns)
+    if following == time["window"] + 1:
+        time["window"] = following
     else:
-        time["window"] += 1
+        time["skipped_windows"] += following - time["window"] - 1
+        _open(time, symbols, following, step_ns)
+    return jump
 
 
 @njit(cache=True, nogil=True)

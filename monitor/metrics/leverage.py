@@ -7,7 +7,7 @@ trade's price, which there is wherever there is a position. Fees and funding pay
 
 Open interest is what the source reports; without a report, where accounts are known, the sum of their long positions.
 
-Positions are sums of integers, and each float sum below runs in the order of symbols and accounts.
+Positions, cash and equity are integers; each float sum below runs in the order of accounts.
 """
 
 from __future__ import annotations
@@ -54,22 +54,29 @@ def on_fill(positions: Any, cash_micro: Any, account: int, side: int, ticks: int
 def value_accounts(positions: Any, cash_micro: Any, lot_usd: Any, leverage: Any) -> Any:
     """Fills `leverage` [N] at the prices `lot_usd` [S] of one lot; negative where equity ≤ 0.
 
-    `positions` int64 [S, N]. Returns the accounts with a position, by rising leverage (the underwater ones last).
+    `positions` int64 [S, N]. Each position's value is rounded to whole micro-units of the quote, so that sums are of integers.
+    Returns the accounts with a position, by rising leverage (the underwater ones last).
     """
     symbols, accounts = positions.shape
-    equity = cash_micro / 1e6
-    notional = np.zeros(accounts)
+    equity_micro = cash_micro.copy()
+    notional_micro = np.zeros(accounts, np.int64)
     for s in range(symbols):
-        price = lot_usd[s]
+        lot_micro = 1e6 * lot_usd[s]
         for a in range(accounts):
-            value = positions[s, a] * price
-            equity[a] += value
-            notional[a] += abs(value)
-    holders = np.nonzero(notional)[0]
-    for holder in holders:
-        value = notional[holder] / equity[holder] if equity[holder] > 0.0 else -1.0
-        leverage[holder] = min(value, MAX_LEVERAGE) if value > 0.0 else -MAX_LEVERAGE
-    return holders[np.argsort(np.where(leverage[holders] < 0.0, 2.0 * MAX_LEVERAGE, leverage[holders]))]
+            value_micro = np.int64(np.rint(positions[s, a] * lot_micro))
+            equity_micro[a] += value_micro
+            notional_micro[a] += abs(value_micro)
+    holders = np.nonzero(notional_micro)[0]
+    ranks = np.empty(len(holders))
+    for i in range(len(holders)):
+        a = holders[i]
+        if equity_micro[a] > 0:
+            leverage[a] = min(notional_micro[a] / equity_micro[a], MAX_LEVERAGE)
+            ranks[i] = leverage[a]
+        else:
+            leverage[a] = -MAX_LEVERAGE
+            ranks[i] = MAX_LEVERAGE + 1.0
+    return holders[np.argsort(ranks)]
 
 
 @njit(cache=True, nogil=True)

@@ -7,14 +7,15 @@ once, at the watermark's time: time never runs backwards for what is computed fr
 **Jumps.** An event more than `LONGEST_STEP_NS` ahead of the newest is held until the next one arrives: if that is as far
 ahead, time has really moved on; if not, the one event's clock was wrong. It is then given the newest time there was, and
 counted. So a single bad time cannot put the watermark into a future in which everything else is late. The first event of all
-is held likewise, and given the second one's time if that is more than `LONGEST_STEP_NS` behind.
+is held likewise, and given the second one's time if that is more than `LONGEST_STEP_NS` behind. What time really jumped over
+is reported: a night, or an outage, must not fill the stream with empty windows.
 
 Order and times depend on the sequence of events alone, not on how it is cut into batches.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -31,6 +32,18 @@ NOT_STARTED: Final = -1
 """The newest time before any event's was believed."""
 
 _UNDECIDED: Final = np.iinfo(np.int64).max
+
+
+class Released(NamedTuple):
+    """Events let go.
+
+    `events` EVENT_DTYPE [E]; `times` int64 [E], rising, at which to apply them; `jumps` int64 [J, 2]: nothing happened between
+    the first time and the second, which lies behind the watermark by now.
+    """
+
+    events: np.ndarray
+    times: np.ndarray
+    jumps: np.ndarray
 
 
 class Watermark:
@@ -54,14 +67,15 @@ class Watermark:
         """The watermark: no event that is still to come will be given a time before it. Negative at the start."""
         return self.newest_ns - self.lateness_ns if self.newest_ns != NOT_STARTED else NOT_STARTED
 
-    def push(self, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Takes a batch (EVENT_DTYPE) in order of arrival; returns (events let go, the times to apply them at, rising)."""
+    def push(self, events: np.ndarray) -> Released:
+        """Takes a batch (EVENT_DTYPE) in order of arrival; lets go what the watermark has passed."""
         waited = len(self.waiting)
         joined = np.concatenate([self.waiting, events]) if waited else events
         times = np.full(len(joined), _UNDECIDED, np.int64)
         times[:waited] = self.waiting_times
         ts_ns = joined["ts_ns"].copy()
-        self.newest_ns, wrong = _decide(ts_ns, times, waited, self.newest_ns, self.lateness_ns)
+        jumps = np.empty((len(events), 2), np.int64)
+        self.newest_ns, wrong, jumped = _decide(ts_ns, times, waited, self.newest_ns, self.lateness_ns, jumps)
         if wrong:
             self.wrong_times += wrong
             joined = joined.copy()
@@ -72,9 +86,9 @@ class Watermark:
         ready = int(np.searchsorted(times, self.passed_ns, side="right")) if self.newest_ns != NOT_STARTED else 0
         # What waits is copied: the batch belongs to the source, which may use its memory again.
         self.waiting, self.waiting_times = joined[ready:].copy(), times[ready:].copy()
-        return joined[:ready], times[:ready]
+        return Released(joined[:ready], times[:ready], jumps[:jumped])
 
-    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+    def finish(self) -> Released:
         """No more will arrive: returns the events still waiting, as `push` does."""
         if len(self.waiting) and self.waiting_times[-1] == _UNDECIDED:
             if self.newest_ns == NOT_STARTED:
@@ -85,16 +99,18 @@ class Watermark:
             self.waiting_times[-1] = self.newest_ns
         events, times = self.waiting, self.waiting_times
         self.waiting, self.waiting_times = events[:0].copy(), times[:0].copy()
-        return events, times
+        return Released(events, times, np.empty((0, 2), np.int64))
 
 
 @njit(cache=True, nogil=True)
-def _decide(ts_ns: Any, times: Any, waited: int, newest_ns: int, lateness_ns: int) -> tuple[int, int]:
-    """Fills `times` from index `waited` on, and decides on the event held before. Returns (newest time, how many were wrong).
+def _decide(ts_ns: Any, times: Any, waited: int, newest_ns: int, lateness_ns: int, jumps: Any) -> tuple[int, int, int]:
+    """Fills `times` from index `waited` on, and decides on the event held before.
 
-    A wrong time is replaced in `ts_ns`. The last of `times` stays undecided if its event is to be held.
+    A wrong time is replaced in `ts_ns`. The last of `times` stays undecided if its event is to be held. Returns (newest time,
+    how many times were wrong, how many `jumps` were written).
     """
     wrong = 0
+    jumped = 0
     held = waited - 1 if waited > 0 and times[waited - 1] == _UNDECIDED else -1
     for i in range(waited, len(ts_ns)):
         ts = min(max(ts_ns[i], 0), LATEST_NS)
@@ -102,6 +118,10 @@ def _decide(ts_ns: Any, times: Any, waited: int, newest_ns: int, lateness_ns: in
             claimed = min(max(ts_ns[held], 0), LATEST_NS)
             first = newest_ns == NOT_STARTED
             if (claimed - ts <= LONGEST_STEP_NS) if first else (ts - newest_ns > LONGEST_STEP_NS):
+                if not first and claimed - lateness_ns > newest_ns:
+                    jumps[jumped, 0] = newest_ns
+                    jumps[jumped, 1] = claimed - lateness_ns
+                    jumped += 1
                 newest_ns = claimed
             else:
                 newest_ns = ts if first else newest_ns
@@ -114,4 +134,4 @@ def _decide(ts_ns: Any, times: Any, waited: int, newest_ns: int, lateness_ns: in
         else:
             newest_ns = max(newest_ns, ts)
             times[i] = max(ts, newest_ns - lateness_ns)
-    return newest_ns, wrong
+    return newest_ns, wrong, jumped

@@ -32,7 +32,7 @@ from engine.contract import EVENT_DTYPE
 from engine.instruments import Instrument
 from monitor.metrics import cancels, depth, kernel
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
-from monitor.metrics.watermark import Watermark
+from monitor.metrics.watermark import Released, Watermark
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -162,16 +162,14 @@ class WindowEngine:
         """
         if events.dtype != EVENT_DTYPE:
             raise ValueError(f"windows are made of EVENT_DTYPE, not {events.dtype}")
-        return self._run(*self._watermark.push(events), self._watermark.passed_ns // self._step_ns)
+        return self._run(self._watermark.push(events), self._watermark.passed_ns // self._step_ns)
 
     def finish(self) -> Block | None:
         """No more will come: closes the windows up to the newest time, and the open one if anything happened in it."""
-        waiting = self._watermark.finish()
-        newest = max(self._watermark.newest_ns // self._step_ns, 0)
-        first = self._run(*waiting, newest)
+        first = self._run(self._watermark.finish(), max(self._watermark.newest_ns // self._step_ns, 0))
         if not self._clock[0]["window_events"]:
             return first
-        rest = self._run(*self._watermark.finish(), int(self._clock[0]["window"]))
+        rest = self._run(self._watermark.finish(), int(self._clock[0]["window"]))
         return rest if first is None or rest is None else _joined(first, rest)
 
     def counters(self) -> dict[str, int]:
@@ -231,15 +229,14 @@ class WindowEngine:
             "statuses": self._statuses,
         }
 
-    def _run(self, events: np.ndarray, times: IntArray, until: int) -> Block | None:
-        windows = kernel.count_windows(times, until, self._settings, self._clock)
+    def _run(self, released: Released, until: int) -> Block | None:
+        windows = kernel.count_windows(released.times, released.jumps, until, self._settings, self._clock)
         n = len(self._instruments)
         index = np.zeros(windows, np.int64)
         values = np.full((windows, n, len(METRIC_NAMES)), np.nan)
         top_accounts = np.full((2, windows, n), -1, np.int64)
         kernel.run(
-            events,
-            times,
+            *released,
             until,
             self._settings,
             self._clock,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from monitor.bus.commit import Ack, Output, SetValue, Value
 from monitor.bus.position import START, Position
 from monitor.bus.snapshots import Snapshot, from_redis, to_sets
-from monitor.bus.streams import Entry, OrderedReader, first_position, read_between
+from monitor.bus.streams import Entry, OrderedReader, read_between
 from monitor.metrics.rows import decode_rows, to_windows
 from monitor.roles.runtime import Role, log
 
@@ -106,8 +106,6 @@ def _recover(role: Role, meta: RunMeta, follower: Follower) -> int:
             windows += len(blob.window_index)
     if checkpoint != START:
         log.info("%s recovered: snapshot at %s, %d windows processed again up to %s", role.name, position, windows, checkpoint)
-    elif first_position(role.redis, role.keys.metrics) == START:
-        log.info("%s waits for the first window", role.name)
     return windows
 
 

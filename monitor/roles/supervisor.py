@@ -111,7 +111,7 @@ def _checked(config: RunConfig) -> RunConfig:
                 probe.bind(("127.0.0.1", config.board_port))
             except OSError as error:
                 raise RunError(
-                    f"port {config.board_port} on 127.0.0.1: no use for the board ({error.strerror}); choose another with --port"
+                    f"port {config.board_port} on 127.0.0.1 is not free ({error.strerror}); choose another with --port"
                 ) from error
     return config
 

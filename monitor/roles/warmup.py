@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -56,16 +55,16 @@ def warm_up(config: RunConfig) -> None:
 
 
 def main() -> int:
-    state_dir = tempfile.mkdtemp(prefix="perpwatch-warm-up-")
     try:
         config = load_config(Path(sys.argv[1]))
         # A journal of its own: the run's must begin with the run.
-        warm_up(msgspec.structs.replace(config, state_dir=state_dir))
+        folder = Path(config.state_dir) / "warmup"
+        folder.mkdir(exist_ok=True)
+        warm_up(msgspec.structs.replace(config, state_dir=str(folder)))
+        shutil.rmtree(folder, ignore_errors=True)
     except (ConfigError, SourceError) as error:
         print(error, file=sys.stderr)
         return EXIT_INPUT
-    finally:
-        shutil.rmtree(state_dir, ignore_errors=True)
     return 0
 
 

@@ -24,7 +24,7 @@ from engine.book import LARGE, Capacity
 from engine.contract import MICRO, EventFlag, EventKind, Reference, Side
 from monitor.sources import Capability, Label, SourceError
 from monitor.sources.binance_batch import EventBatch
-from monitor.sources.binance_depth import OLDER_THAN_SNAPSHOT, DepthBook, Update
+from monitor.sources.binance_depth import BEFORE_GAP, OLDER_THAN_SNAPSHOT, DepthBook, Update
 from monitor.sources.binance_frames import (
     AggregateTrade,
     BookTicker,
@@ -59,8 +59,8 @@ RECENT_TRADES: Final = 4096
 
 _TICK_TOLERANCE: Final = 0.01
 _MS: Final = 1_000_000
-_PPB_TO_MICRO_BPS: Final = 10**10
-"""A funding rate as a fraction, in micro-basis-points."""
+_MICRO_BPS: Final = 10**10
+"""A rate of 1 in micro-basis-points."""
 
 _TRADE: Final = int(EventKind.TRADE)
 _REFERENCE: Final = int(EventKind.REFERENCE)
@@ -168,7 +168,8 @@ class BinanceFuturesSource:
             try:
                 self._tell(lines, batch)
                 if last:
-                    self._give_up_waiting(batch)
+                    for symbol in self._symbols.values():
+                        _stop_waiting(symbol, batch)
             except SourceError as error:
                 fault = error
                 last = True
@@ -245,6 +246,8 @@ class BinanceFuturesSource:
             why = bad.get(i) or self._tell_one(line, symbols[i], whole_ticks[start:end], whole_lots[start:end], batch)
             if why:
                 self._reject(why, line.file, line.number)
+                if type(line.event) is Snapshot:
+                    _stop_waiting(symbols[i], batch)
             else:
                 self.lines_used += 1
 
@@ -288,7 +291,7 @@ class BinanceFuturesSource:
         if change.gap:
             self._gaps[name] += 1
         if change.dropped:
-            self._reject(OLDER_THAN_SNAPSHOT, line.file, line.number, change.dropped)
+            self._reject(BEFORE_GAP if change.gap else OLDER_THAN_SNAPSHOT, line.file, line.number, change.dropped)
             self.lines_used -= change.dropped
         symbol.depth_ns = max(symbol.depth_ns, ts_ns)
         batch.add_change(symbol.depth_ns, symbol.index, change)
@@ -304,13 +307,7 @@ class BinanceFuturesSource:
         except ValueError:
             return
         if abs(rate) < 1:
-            batch.add(ts_ns, symbol.index, _REFERENCE, 2 * round(rate * _PPB_TO_MICRO_BPS), code=int(Reference.FUNDING_RATE))
-
-    def _give_up_waiting(self, batch: EventBatch) -> None:
-        """At the end: symbols that still wait for a snapshot get the book of what they have."""
-        for symbol in self._symbols.values():
-            if symbol.depth.awaiting and symbol.depth_ns:
-                batch.add_change(symbol.depth_ns, symbol.index, symbol.depth.give_up())
+            batch.add(ts_ns, symbol.index, _REFERENCE, 2 * round(rate * _MICRO_BPS), code=int(Reference.FUNDING_RATE))
 
     def _reject(self, reason: str, file: int, number: int, count: int = 1) -> None:
         self.rejects[reason] += count
@@ -318,6 +315,14 @@ class BinanceFuturesSource:
 
     def _where(self, file: int, number: int) -> str:
         return f"{self._recordings[file].member}, line {number}"
+
+
+def _stop_waiting(symbol: _Symbol, batch: EventBatch) -> None:
+    """The snapshot that a symbol waits for does not come: its book is what the updates told."""
+    if symbol.depth.awaiting:
+        change = symbol.depth.give_up()
+        if change.keys:
+            batch.add_change(symbol.depth_ns, symbol.index, change)
 
 
 def _tell_trade(

@@ -26,6 +26,7 @@ KEPT_UPDATES: Final = 4096
 
 
 OLDER_THAN_SNAPSHOT: Final = "depth update older than the snapshot"
+BEFORE_GAP: Final = "depth update before a gap, with no snapshot yet"
 
 _NO_PRICE: Final = 2**62
 
@@ -67,7 +68,7 @@ class DepthBook:
         self._begin_anew()
 
     def update(self, update: Update, where: str) -> Change | str:
-        """What one update changes, or the reason why it is not used. Nothing changes while a snapshot is awaited.
+        """What one update changes, or the reason why it is not used. While a snapshot is awaited, nothing changes yet.
 
         Raises:
             SourceError: it lies in a gap that was found before, so the file is out of order.
@@ -89,11 +90,11 @@ class DepthBook:
             self._gaps.append((self._last, update.previous))
             dropped = len(self._kept)
             self._kept.clear()
-        elif len(self._kept) == KEPT_UPDATES:
-            dropped = 1
         self._last = update.last
         self._kept.append(update)
         if self.awaiting:
+            if len(self._kept) == KEPT_UPDATES:
+                return self.give_up()
             return Change([], [], [], gap=gap, dropped=dropped)
         if gap:
             self._begin_anew()
@@ -116,7 +117,7 @@ class DepthBook:
         return self._enter([(keys, lots), *((update.keys, update.lots) for update in newer)], dropped)
 
     def give_up(self) -> Change:
-        """No snapshot comes after all: the book of the updates kept back."""
+        """No snapshot comes after all, or none that can be used: the book of the updates kept back."""
         self.awaiting = False
         return self._enter([(update.keys, update.lots) for update in self._kept], 0)
 

@@ -148,6 +148,7 @@ def _look(member: Member, symbols: dict[str, Symbol]) -> Recording:
             if symbol.decimals.total() < _DECIMALS_LOOKED_AT:
                 symbol.decimals.update(len(decimals) for decimals in _QUANTITY.findall(frame))
     lines.close()
+    member.fraction = 0.0  # the reading proper is still to come
     if spot > futures:
         raise SourceError(
             "these are frames of Binance's spot market: depth updates without `pu`, book tickers without a time",

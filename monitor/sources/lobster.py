@@ -32,8 +32,8 @@ from monitor.sources.merge import merge_by_time
 BATCH: Final = 2**15
 """Events of a batch, unless one message needs more."""
 
-MEDIUM_DEPTH: Final = 10
-"""Up to so many levels in view a medium book holds what a file can prove; orders proven behind the view come on top."""
+MEDIUM_DEPTH: Final = 50
+"""Up to so many levels in view a medium book holds what a file can prove, even with some hundred orders at every level."""
 
 
 class LobsterSource:
@@ -137,11 +137,11 @@ def _instruments(ticks: dict[Pair, int]) -> tuple[Instrument, ...]:
 def _notes(pair: Pair, day: Day, counts: np.ndarray) -> list[str]:
     name = f"{pair.symbol} {pair.day}"
     total = len(day.messages)
-    entered = int(counts["entered"].sum())
+    entered, adopted = int(counts["entered"].sum()), int(counts["adopted"].sum())
     notes = [
         f"{name}: {total} messages; {entered} times a level came into view with orders no message told of, so nothing is known"
         f" of the book behind level {pair.depth}",
-        f"{name}: {int(counts['adopted'].sum())} cancels and executions are of orders never seen to enter; their age is unknown",
+        f"{name}: {adopted} cancels and executions are of orders never seen to enter; their age is unknown",
     ]
     if unexplained := int(np.count_nonzero(counts["unexplained"])):
         line = int(np.flatnonzero(counts["unexplained"])[0]) + 1

@@ -39,6 +39,8 @@ _NAME = re.compile(
 _NAMING: Final = "LOBSTER names are SYMBOL_YYYY-MM-DD_start_end_message_LEVELS.csv and …_orderbook_LEVELS.csv"
 _MESSAGE_COLUMNS: Final = ("time", "type", "order id", "size", "price", "direction")
 _DUMMY_PRICE: Final = 9_999_999_999
+_DECIMAL: Final = re.compile(rb"-?(\d+(\.\d*)?(e-?\d+)?|nan|inf)", re.IGNORECASE)
+_WHOLE: Final = re.compile(rb"-?\d{1,18}")
 _LARGEST: Final = 10**12
 """No price in 1e-4 USD and no size is larger: sums over a book then stay far inside 64 bits."""
 _NS: Final = 1_000_000_000
@@ -125,8 +127,9 @@ def tick_units(pair: Pair) -> int:
     shown = messages.filter(pl.col("c1") <= VISIBLE_EXECUTION_MESSAGE)["c4"].to_numpy()
     books = _table(pair.books, pair.books.head(_HEAD), 4 * pair.depth, cut=True)
     prices = books.select(pl.nth(range(0, books.width, 2))).to_numpy().ravel()
-    prices = prices[np.abs(prices) != _DUMMY_PRICE]
-    return UNITS_OF_A_CENT if not (shown % UNITS_OF_A_CENT).any() and not (prices % UNITS_OF_A_CENT).any() else 1
+    prices = np.concatenate([shown, prices[np.abs(prices) != _DUMMY_PRICE]])
+    # One damaged price must not make the tick finer: where the tick is finer, one price in a hundred is a whole cent.
+    return UNITS_OF_A_CENT if 2 * np.count_nonzero(prices % UNITS_OF_A_CENT) < len(prices) else 1
 
 
 def read_day(pair: Pair, tick: int) -> Day:
@@ -252,18 +255,19 @@ def _table(member: Member, content: bytes, columns: int, cut: bool = False) -> p
 
 def _misfit(member: Member, content: bytes, columns: int) -> SourceError:
     """Finds the first line that is not `columns` numbers, which the fast reader does not name."""
-    for number, line in enumerate(content.split(b"\n"), 1):
+    lines = content.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    for number, line in enumerate(lines, 1):
         fields = line.rstrip(b"\r").split(b",")
         where = f"{member}, line {number}"
-        if len(fields) != columns and (line or number <= content.count(b"\n")):
+        if len(fields) != columns:
             meaning = f"{columns // 4} levels of ask price, ask size, bid price, bid size"
             if columns == len(_MESSAGE_COLUMNS):
                 meaning = ", ".join(_MESSAGE_COLUMNS)
             return SourceError(f"{len(fields)} columns where there must be {columns}: {meaning}", where)
         for i, field in enumerate(fields):
-            try:
-                float(field) if columns == len(_MESSAGE_COLUMNS) and i == 0 else int(field)
-            except ValueError:
+            if not (_DECIMAL if columns == len(_MESSAGE_COLUMNS) and i == 0 else _WHOLE).fullmatch(field):
                 text = field[:40].decode("ascii", "backslashreplace")
-                return SourceError(f"column {i + 1} is {text!r}, which is no whole number", where)
+                return SourceError(f"column {i + 1} is {text!r}, which is no whole number of at most 18 digits", where)
     return SourceError("the file is no table of numbers", str(member))

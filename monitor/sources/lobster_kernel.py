@@ -6,7 +6,7 @@ them. Three rules follow, and the rebuilt book is exactly what the two files pro
 1. *In view* the messages alone move the book. What the book file says of a level that was in view before the message must
    come out of the message; where it does not, the level is set right and the message counted as unexplained.
 2. A level that *comes into view* shows orders that no message told of. What the known orders at that price do not account
-   for becomes one order with an id of its own (`UNKNOWN_ID` and up), added with the flag SNAPSHOT.
+   for becomes one order with an id of its own (`UNKNOWN_ID` and up), added with the flags SNAPSHOT and UNDATED.
 3. A level that *goes out of view* may lose orders unseen. Only the lots that a later message of the file still cancels or
    executes are certain to stay; everything else is taken out, with the flag SNAPSHOT, until the level is seen again.
 
@@ -48,6 +48,7 @@ _REFERENCE: Final = int(EventKind.REFERENCE)
 _CLEAR: Final = int(EventKind.CLEAR)
 _CLOCK: Final = int(EventKind.CLOCK)
 _SNAPSHOT: Final = int(EventFlag.SNAPSHOT)
+_OLD: Final = int(EventFlag.SNAPSHOT | EventFlag.UNDATED)
 _HIDDEN: Final = int(EventFlag.HIDDEN)
 _LAST: Final = int(Reference.LAST)
 
@@ -108,7 +109,7 @@ def convert(state: State, out: Output, messages: np.ndarray, rows: np.ndarray, s
         if kind == ADD_MESSAGE:
             _add(state, out, message)
         elif kind <= VISIBLE_EXECUTION_MESSAGE:
-            out.counts[i]["adopted"] = state.orders[message["order"]["left"]] == 0
+            out.counts[i]["adopted"] = state.orders[message["order"]]["left"] == 0
             _take(state, out, message)
         else:
             _beside_the_book(out, message)
@@ -144,10 +145,11 @@ def _give_back(state: State, side: int, price: int, lots: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _cancel_unseen(state: State, out: Output, order: int, lots: int) -> None:
-    key = state.levels[state.orders[order]["level"]]["key"]
-    lessen(state, order, lots)
-    put(out, _CANCEL, key & 1, _SNAPSHOT, (state.orders[order]["id"], key >> 1, lots, state.orders[order]["left"]))
+def _cancel_unseen(state: State, out: Output, number: int, lots: int) -> None:
+    order = state.orders[number]
+    key = state.levels[order["level"]]["key"]
+    lessen(state, number, lots)
+    put(out, _CANCEL, key & 1, _SNAPSHOT, (order["id"], key >> 1, lots, order["left"]))
 
 
 @njit(cache=True, nogil=True)
@@ -155,7 +157,7 @@ def _new_unknown(state: State, out: Output, side: int, entry: Any, lots: int) ->
     entry["lots"] = lots
     entry["id"] = UNKNOWN_ID + state.totals[0]["unknown"]
     state.totals[0]["unknown"] += 1
-    put(out, _ADD, side, _SNAPSHOT, (entry["id"], entry["price"], lots, lots))
+    put(out, _ADD, side, _OLD, (entry["id"], entry["price"], lots, lots))
 
 
 @njit(cache=True, nogil=True)
@@ -166,54 +168,53 @@ def _take_unknown(out: Output, side: int, entry: Any, lots: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _add(state: State, out: Output, message: Any) -> None:
-    order, qty = message["order"], message["qty"]
-    if state.orders[order]["left"] > 0:  # an id twice: the first one must be gone
-        _cancel_unseen(state, out, order, state.orders[order]["left"])
-    enter(state, order, message["level"], qty)
+    number, qty = message["order"], message["qty"]
+    if state.orders[number]["left"] > 0:  # an id twice: the first one must be gone
+        _cancel_unseen(state, out, number, state.orders[number]["left"])
+    enter(state, number, message["level"], qty)
     put(out, _ADD, message["side"], 0, (message["order_id"], message["price"], qty, qty))
 
 
 @njit(cache=True, nogil=True)
 def _take(state: State, out: Output, message: Any) -> None:
     """A cancel or an execution of a displayed order."""
-    order, side, price, qty = message["order"], message["side"], message["price"], message["qty"]
-    if (
-        state.orders[order]["left"] > 0 and state.orders[order]["level"] != message["level"]
-    ):  # the id at another price: that one must be gone
-        _cancel_unseen(state, out, order, state.orders[order]["left"])
-    if state.orders[order]["left"] < state.orders[order]["later"]:
+    number, side, price, qty = message["order"], message["side"], message["price"], message["qty"]
+    order = state.orders[number]
+    if order["left"] > 0 and order["level"] != message["level"]:  # the id at another price: that one must be gone
+        _cancel_unseen(state, out, number, order["left"])
+    if order["left"] < order["later"]:
         _adopt(state, out, message)
-    if message["type"] == DELETE_MESSAGE and state.orders[order]["left"] > qty:
-        _cancel_unseen(state, out, order, state.orders[order]["left"] - qty)
-    state.orders[order]["later"] -= qty
-    lessen(state, order, qty)
-    left = state.orders[order]["left"]
+    if message["type"] == DELETE_MESSAGE and order["left"] > qty:
+        _cancel_unseen(state, out, number, order["left"] - qty)
+    order["later"] -= qty
+    lessen(state, number, qty)
     if message["type"] == VISIBLE_EXECUTION_MESSAGE:
-        put(out, _TRADE, 1 - side, 0, (NO_ORDER, price, qty, left))
+        put(out, _TRADE, 1 - side, 0, (NO_ORDER, price, qty, order["left"]))
         out.events[out.cursor[0]["at"] - 1]["contra_order_id"] = message["order_id"]
     else:
-        put(out, _CANCEL, side, 0, (message["order_id"], price, qty, left))
+        put(out, _CANCEL, side, 0, (message["order_id"], price, qty, order["left"]))
 
 
 @njit(cache=True, nogil=True)
 def _adopt(state: State, out: Output, message: Any) -> None:
     """Gives the message's order the lots that messages will yet take off it, out of the unknown order at its price."""
-    order, side, price = message["order"], message["side"], message["price"]
-    left = state.orders[order]["left"]
+    number, side, price = message["order"], message["side"], message["price"]
+    left = state.orders[number]["left"]
     found = 0
     slot = view_slot(state, side, price)
     if slot >= 0:
-        found = min(state.orders[order]["later"] - left, state.shown[0, side, slot]["lots"])
+        entry = state.shown[0, side, slot]
+        found = min(state.orders[number]["later"] - left, entry["lots"])
         if found > 0:
-            _take_unknown(out, side, state.shown[0, side, slot], found)
+            _take_unknown(out, side, entry, found)
     # Where the level does not hold what the message takes, the order is believed and the level set right afterwards.
     target = max(left + found, message["qty"])
     if target == left:
         return
     if left > 0:
-        _cancel_unseen(state, out, order, left)
-    enter(state, order, message["level"], target)
-    put(out, _ADD, side, _SNAPSHOT, (message["order_id"], price, target, target))
+        _cancel_unseen(state, out, number, left)
+    enter(state, number, message["level"], target)
+    put(out, _ADD, side, _OLD, (message["order_id"], price, target, target))
 
 
 @njit(cache=True, nogil=True)
@@ -230,18 +231,18 @@ def _beside_the_book(out: Output, message: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _forget(state: State, out: Output, level: int, keep: int, certain_too: bool) -> None:
+def _forget(state: State, out: Output, level_at: int, keep: int, certain_too: bool) -> None:
     """Takes orders of a level out, until `keep` lots are left: what no later message proves, and the rest if `certain_too`."""
-    order = state.levels[level]["head"]
-    while order >= 0 and state.levels[level]["lots"] > keep:
-        following = state.orders[order]["next"]
-        lots = (
-            state.orders[order]["left"] if certain_too else max(state.orders[order]["left"] - state.orders[order]["later"], 0)
-        )
-        lots = min(lots, state.levels[level]["lots"] - keep)
+    level = state.levels[level_at]
+    number = level["head"]
+    while number >= 0 and level["lots"] > keep:
+        order = state.orders[number]
+        following = order["next"]
+        lots = order["left"] if certain_too else max(order["left"] - order["later"], 0)
+        lots = min(lots, level["lots"] - keep)
         if lots > 0:
-            _cancel_unseen(state, out, order, lots)
-        order = following
+            _cancel_unseen(state, out, number, lots)
+        number = following
 
 
 @njit(cache=True, nogil=True)

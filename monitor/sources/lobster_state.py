@@ -68,7 +68,7 @@ class State(NamedTuple):
     levels: np.ndarray
     """[L] key 2 · price + side, rising; lots of the known orders; first order, -1 if none."""
     shown: np.ndarray
-    """[2, 2, N + 1] the view and a spare one, a side, best level first: price, level number or -1, unknown lots and their id."""
+    """[2, 2, N + 1] the view and a spare one, by side, best level first: price, level number or -1, unknown lots, their id."""
     totals: np.ndarray
     """[1] levels `shown` a side, whether there may be `more` behind them, orders in the book and the most there were, unknown
     ids used, events so far."""

@@ -175,7 +175,10 @@ def page(_opened: tuple[Any, list[str]]) -> Any:
     """The board, open and live, nothing chosen. One page for all tests: it must bear what a long shift brings."""
     opened, _ = _opened
     opened.mouse.move(2, 2)
+    opened.evaluate("document.activeElement.blur()")
     opened.evaluate("history.pushState(null, '', '/'); dispatchEvent(new PopStateEvent('popstate'))")
+    # The grid puts rows on the page a frame after it was given them.
+    opened.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return opened
 
 

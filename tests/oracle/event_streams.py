@@ -29,9 +29,9 @@ def times_of(rng, n, mean_ns, lateness_ns):
         now += int(rng.exponential(mean_ns))
         odd = rng.random()
         if odd < 0.004:
-            now += int(rng.integers(2, 6)) * HOUR // 2
+            now += int(rng.integers(3, 6)) * HOUR // 2
         if odd > 0.995:
-            out.append(now + int(rng.integers(-3 * HOUR, 48 * HOUR)))
+            out.append(now + int(rng.choice([-rng.integers(3 * HOUR), rng.integers(10**10), rng.integers(2 * HOUR, 48 * HOUR)])))
         elif odd > 0.9:
             out.append(now - int(rng.integers(0, 2 * lateness_ns + 10**7)))
         elif odd > 0.85:

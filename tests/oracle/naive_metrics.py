@@ -167,7 +167,9 @@ class NaiveMetrics:
                 self.newest = held["ts_ns"] if believed else ts
             else:
                 believed = ts - self.newest > HOUR
-                self.newest = held["ts_ns"] if believed else self.newest
+                if believed:
+                    self.jump(self.newest, held["ts_ns"] - self.lateness)
+                    self.newest = held["ts_ns"]
             if not believed:
                 self.wrong += 1
                 held["ts_ns"] = self.newest
@@ -177,6 +179,15 @@ class NaiveMetrics:
         else:
             self.newest = max(self.newest, ts)
             self.arrive(event)
+
+    def jump(self, old, mark):
+        """Nothing happened between `old` and `mark`, where the watermark is now."""
+        if mark // self.step > old // self.step:
+            self.release(old)
+            if mark // self.step > old // self.step + 1:
+                self.close()
+                self.skipped += mark // self.step - old // self.step - 1
+                self.open(mark // self.step + 1)
 
     def arrive(self, event):
         self.arrivals += 1
@@ -208,13 +219,8 @@ class NaiveMetrics:
     def advance(self, time):
         target = time // self.step + 1
         while self.window < target:
-            window = self.window
             self.close()
-            if (target - window) * self.step > HOUR:
-                self.skipped += target - window - 1
-                self.open(target)
-            else:
-                self.window = window + 1
+            self.window += 1
         while self.samples_taken < 10 and (self.window - 1) * self.step + (self.samples_taken + 1) * self.step // 10 <= time:
             self.sample()
 
@@ -503,8 +509,8 @@ class NaiveMetrics:
     def leverage(self, values):
         out = {}
         for a in range(self.accounts):
-            notional = math.fsum(abs(p[a]) * value for p, value in zip(self.positions, values, strict=True))
-            equity = self.cash[a] / 1e6 + math.fsum(p[a] * value for p, value in zip(self.positions, values, strict=True))
+            worth = [round(p[a] * (1e6 * value)) for p, value in zip(self.positions, values, strict=True)]
+            notional, equity = sum(map(abs, worth)), self.cash[a] + sum(worth)
             if notional:
                 out[a] = (min(notional / equity, 125.0) if equity > 0 else 125.0, equity <= 0)
         return out

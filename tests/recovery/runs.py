@@ -39,12 +39,10 @@ except RunError as error:
 class Run:
     """One run under a supervisor of its own."""
 
-    def __init__(self, folder: Path, source: VenueSpec | FilesSpec, *, speed: str = "max", export: bool = True, **more: Any) -> None:
+    def __init__(self, folder: Path, source: VenueSpec | FilesSpec, **more: Any) -> None:
         self.out = folder / "out"
         self.state = folder / "state"
-        self.config = RunConfig(
-            run_id="test", source=source, state_dir=str(self.state), speed=speed, out_dir=str(self.out) if export else None, **more
-        )
+        self.config = RunConfig(run_id="test", source=source, state_dir=str(self.state), out_dir=str(self.out), **more)
         self.process = subprocess.Popen(
             [sys.executable, "-c", _MAIN, msgspec.json.encode(self.config).decode()],
             stdout=subprocess.PIPE,
@@ -96,11 +94,17 @@ class Run:
 
     def pids(self) -> list[int]:
         """All processes of the run but its supervisor: the children it has now."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        found = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        pairs = [line.split() for line in found.splitlines()]
+        return [int(pid) for pid, parent in pairs if int(parent) == self.process.pid]
 
-    def kill(self, role: str) -> None:
-        os.kill(self.pid(role), signal.SIGKILL)
+    def kill(self, role: str) -> bool:
+        """Kills `role`'s process. False if it had ended already."""
+        try:
+            os.kill(self.pid(role), signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def result(self) -> dict[str, Any]:
         """Every result file's bytes, and the summary without what the clock decides."""

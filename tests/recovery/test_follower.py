@@ -38,12 +38,12 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def config(server, tmp_path):
-    Role_config = RunConfig(
+    made = RunConfig(
         run_id="r", source=FilesSpec(paths=("x",)), state_dir=str(tmp_path), redis_url=server.url, snapshot_key="0f" * 32
     )
-    role = Role("feed", Role_config)
+    role = Role("feed", made)
     role.redis.flushall()
-    yield Role_config
+    yield made
     role.redis.close()
 
 
@@ -144,7 +144,8 @@ def undisturbed(config, values):
 
 def test_the_rows_make_every_role_speak(undisturbed):
     items, audit, states = undisturbed
-    assert {item["rule"] for item in items["verdicts"]} and states
+    assert items["verdicts"]
+    assert states
     assert items["ranked"], "the detectors found nothing: the comparison below would show nothing"
     assert all(item["event"] for item in items["ranked"])
     assert len(audit) == WINDOWS + 1

@@ -38,7 +38,7 @@ def assert_secrets_are_kept(live):
     password = written["redis_url"].split("@")[0].rpartition(":")[2]
     assert (live.state / "run.json").stat().st_mode & 0o077 == 0
     assert live.state.stat().st_mode & 0o077 == 0
-    for pid in live.pids():
+    for pid in live.pids() if Path("/proc").exists() else ():
         shown = Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
         assert password not in shown
         assert written["snapshot_key"] not in shown
@@ -144,7 +144,7 @@ def test_a_port_in_use_is_said_before_anything_starts(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(RunError, match=f"port {port} on 127.0.0.1: .*choose another with --port"):
+        with pytest.raises(RunError, match=f"port {port} on 127.0.0.1 is not free .*choose another with --port"):
             run(config(tmp_path, board_port=port))
 
 

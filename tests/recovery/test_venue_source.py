@@ -43,7 +43,7 @@ def test_it_is_a_source(whole):
     assert one.progress == 1.0
     assert events["seq"].tolist() == list(range(1, len(events) + 1))
     assert (np.diff(events["ts_ns"]) >= 0).all()
-    assert T0 == events["ts_ns"][0]
+    assert events["ts_ns"][0] == T0
     assert events["ts_ns"][-1] < END_NS
     assert events["account"].max() < one.accounts
     assert one.notes == ()

@@ -19,8 +19,8 @@ from models.features import Feature, FeatureTable, How, Input, Side, Transform, 
         (Transform.RATIO, (108.0, 0.0, 0.0), 4.0, 28.0),
         (Transform.IMBALANCE, (3.0, 10.0, 0.0), 4.0, 7.0),
         (Transform.LOG, (5.0, 0.0, 0.0), 1.0, 5.0),
-        (Transform.LOG_PAIR, (100.0, 400.0, 0.0), 0.0, 200.0),
-        (Transform.LOG_LARGER, (3.0, 8.0, 0.0), 0.0, 8.0),
+        (Transform.LOG_SUM, (100.0, 400.0, 0.0), 0.0, 500.0),
+        (Transform.LOG_MEAN, (2.0, 8.0, 0.0), 0.0, 4.0),
         (Transform.LINEAR, (-2.5, 0.0, 0.0), 0.0, -2.5),
         (Transform.ABSOLUTE, (-2.5, 0.0, 0.0), 1.0, 2.5),
         (Transform.LOG_CHANGE, (101.0, 100.0, 0.0), 0.0, 1e4 * math.log(1.01)),
@@ -52,9 +52,9 @@ def test_one_out_of_one_is_nothing() -> None:
     assert forward(int(Transform.IMBALANCE), 1.0, 0.0, 0.0, 4.0) < 0.1 * forward(int(Transform.IMBALANCE), 100.0, 0.0, 0.0, 4.0)
 
 
-def test_a_side_of_the_book_that_is_empty_is_thin_not_missing() -> None:
-    full = forward(int(Transform.LOG_PAIR), 1e5, 1e5, 1e5, 0.01)
-    empty = forward(int(Transform.LOG_PAIR), 1e5, 0.0, 1e5, 0.01)
+def test_an_empty_book_is_thin_not_missing() -> None:
+    full = forward(int(Transform.LOG_SUM), 1e5, 1e5, 1e5, 0.01)
+    empty = forward(int(Transform.LOG_SUM), 0.0, 0.0, 1e5, 0.01)
     assert math.isfinite(empty)
     assert full - empty > 2.0
 

@@ -21,6 +21,10 @@ from dashboards.readmodel import (
 from dashboards.theme import DARK, LIGHT, TEXT_COLOURS
 from dashboards.words import clean, clean_symbol, driver, expected, label, number, once_in, quantity
 from models.anomaly import Anomaly, Contribution
+from models.detectors.cancels import CANCELS
+from models.detectors.depth import DEPTH
+from models.detectors.leverage import LEVERAGE
+from models.detectors.prices import PRICES
 from models.ranking import sort_key
 
 STEP_NS = 1_000_000_000
@@ -340,7 +344,16 @@ def test_a_driver_is_a_clause() -> None:
     assert driver({**part, "expected_low": None}) == "cancels near the touch 412, expected under 19"
     assert driver({**part, "expected_low": None, "expected_high": None}) == "cancels near the touch 412"
     assert expected(3, 19, "bps") == "3 to 19 bps"
+    assert expected(6.6e-176, 1.4e175, "x") == "–", "a model that has learnt nothing yet expects nothing"
     assert label("spread_bps") == "spread"
+
+
+def test_every_feature_has_a_name_without_its_unit() -> None:
+    for family in (CANCELS, DEPTH, LEVERAGE, PRICES):
+        for feature in family.features:
+            words = label(feature.name, feature.unit)
+            assert "_" not in words
+            assert not words.endswith(f" {feature.unit}")
 
 
 def test_rates_as_people_say_them() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -214,12 +216,12 @@ def test_the_timetable_holds_for_any_seed(seed):
     assert len({one["symbol"] for one in first}) == 3
     assert first[0]["start_ns"] >= live
     assert first[-1]["end_ns"] <= live + 50 * SECOND
-    for before, after in zip(planned, planned[1:], strict=False):
+    for before, after in pairwise(planned):
         gap = (after["start_ns"] - before["end_ns"]) / SECOND
         assert gap >= 0
         if after not in first:
             assert 29.8 <= gap <= 90
-    assert all(4 <= (one["end_ns"] - one["start_ns"]) / SECOND + 0.1 and one["end_ns"] % 10**8 == 0 for one in planned)
+    assert all((one["end_ns"] - one["start_ns"]) / SECOND >= 3.9 and one["end_ns"] % 10**8 == 0 for one in planned)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Small parts of supervision: strikes and backoff, the warm-up's stamp, who is behind an anomaly."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from models.anomaly import Anomaly
+from monitor.config import FilesSpec, RunConfig, VenueSpec
+from monitor.incidents.evidence import Evidence
+from monitor.metrics.catalogue import METRIC_NAMES
+from monitor.roles import children, kernels
+from monitor.roles.children import STRIKES, Child
+from monitor.roles.kernels import is_warm, mark_warm
+
+S = 1_000_000_000
+
+
+def wait_for_end(child):
+    while (code := child.ended()) is None:
+        time.sleep(0.01)
+    return code
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A monotonic clock that stands still until it is moved."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(children, "time", clock)
+    return clock
+
+
+def test_a_child_is_started_again_after_a_growing_backoff_and_given_up_in_the_end(tmp_path, clock):
+    child = Child("x", [sys.executable, "-c", "print('why'); raise SystemExit(3)"], tmp_path / "x.log")
+    waits = []
+    while True:
+        child.start_if_due({})
+        assert wait_for_end(child) == 3
+        again = child.strike("stuck")
+        if not again:
+            break
+        child.start_if_due({})
+        assert child.pid is None, "started before its backoff was over"
+        waits.append(0.0)
+        while child.pid is None:
+            clock.now += 0.05
+            waits[-1] += 0.05
+            child.start_if_due({})
+    assert child.starts == STRIKES
+    assert waits == sorted(waits)
+    assert waits[-1] > 2 * waits[0]
+    assert child.last_words().splitlines() == ["why"] * STRIKES
+
+
+def test_a_death_after_progress_or_a_long_life_is_no_further_strike(tmp_path, clock):
+    child = Child("x", ["true"], tmp_path / "x.log")
+    for mark in range(3 * STRIKES):
+        child.start_if_due({})
+        wait_for_end(child)
+        assert child.strike(mark)
+        clock.now += 10
+    for _ in range(3 * STRIKES):
+        child.start_if_due({})
+        wait_for_end(child)
+        clock.now += 60
+        assert child.strike("same")
+        clock.now += 10
+
+
+def test_a_child_that_does_not_listen_is_ended_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "_STOP_TIMEOUT_S", 0.2)
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    child = Child("x", [sys.executable, "-c", code], tmp_path / "x.log")
+    child.start_if_due({})
+    while child.last_words() != "up":
+        time.sleep(0.01)
+    child.end()
+    assert child.pid is None
+    child.start_if_due({})
+    assert child.pid is None
+
+
+def test_the_stamp_is_of_this_code_and_of_caches_that_are_still_there(tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(cache))
+    venue = RunConfig("r", VenueSpec(1, 0, 0), "/s")
+    files = RunConfig("r", FilesSpec(paths=("a.zip",)), "/s")
+    assert not is_warm(venue)
+    mark_warm(venue)
+    assert not is_warm(venue), "nothing was compiled"
+    (cache / "kernel.nbi").write_bytes(b"")
+    mark_warm(venue)
+    assert is_warm(venue)
+    assert not is_warm(files)
+    monkeypatch.setattr(kernels.metadata, "version", lambda name: "another")
+    assert not is_warm(venue)
+    monkeypatch.undo()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(cache))
+    (cache / "kernel.nbi").unlink()
+    assert not is_warm(venue)
+
+
+def anomaly(family, start, end):
+    return Anomaly(start * S, end * S, (end - start) * 1000, "B", None, family, "", "", 1.0, 1.0, 0.001, ())
+
+
+def test_the_accounts_behind_a_burst_are_those_of_its_own_windows():
+    evidence = Evidence(("A", "B"), 60)
+    at = {name: k for k, name in enumerate(METRIC_NAMES)}
+    # (cancels, largest share, its account) of symbol B, a window each
+    for end, (cancels, share, account) in enumerate([(500, 1.0, 9), (10, 0.5, 1), (30, 0.8, 2), (np.nan, np.nan, -1)], start=1):
+        values = np.full((2, len(METRIC_NAMES)), np.nan)
+        values[1, at["cancels"]], values[1, at["top_cancel_share"]] = cancels, share
+        values[1, at["open_interest_usd"]], values[1, at["top_position_share"]] = 1000.0, 0.25
+        evidence.see(end * S, values, np.array([-1, account]), np.array([-1, 5]))
+        evidence = pickle.loads(pickle.dumps(evidence))
+    found = evidence.attach(anomaly("cancels", 1, 4), "LIVE")
+    assert [(one.account, one.metric, one.share) for one in found.accounts] == [(2, "cancels", 24 / 40), (1, "cancels", 5 / 40)]
+    assert found.phase == "LIVE"
+    positions = evidence.attach(anomaly("leverage", 1, 4), "LIVE").accounts
+    assert [(one.account, one.share) for one in positions] == [(5, 0.25)]
+    assert evidence.attach(anomaly("depth", 1, 4), "LIVE").accounts == ()
+    assert evidence.attach(anomaly("cancels", 3, 4), "LIVE").accounts == ()

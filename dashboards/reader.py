@@ -39,7 +39,7 @@ BLOBS_A_TURN: Final = 40
 """Most entries read from one stream in one turn: a backlog is shown as it is worked off, and beats never starve."""
 
 TIMEOUT_S: Final = 2.0
-"""A server that says nothing for so long counts as lost."""
+"""A server that leaves a command unanswered for so long counts as lost."""
 
 _COLUMNS: Final = ("window_index", "window_start_ns", "window_end_ns", "phase", "symbol", *SERIES)
 
@@ -80,8 +80,7 @@ class Reader:
         try:
             while True:
                 try:
-                    # The client's own limit is per reply; a turn is several commands.
-                    await asyncio.wait_for(self._turn(), 2 * TIMEOUT_S)
+                    await self._turn()
                     self._down_since = None
                 except (RedisError, OSError, TimeoutError) as error:
                     await self._lost(error)
@@ -118,7 +117,8 @@ class Reader:
             await asyncio.sleep(SETTLE_S)
         news: dict[str, Entries] = {name.decode(): entries for name, entries in reply}
         # Decoding a backlog takes a while; the event loop serves the viewers meanwhile.
-        blobs = await asyncio.to_thread(lambda: [_guarded(_blob, fields) for _, fields in news.get(self._keys.metrics, ())])
+        shown = _last_windows(news.get(self._keys.metrics, ()))
+        blobs = await asyncio.to_thread(lambda: [_guarded(_blob, fields) for fields in shown])
         now = time.monotonic()
         for blob in blobs:
             if blob is None:
@@ -182,6 +182,14 @@ def _guarded(read: Callable[..., T], *args: Any) -> T | None:
     except (ValueError, KeyError, TypeError):
         log.exception("an entry cannot be read and is left out")
         return None
+
+
+def _last_windows(entries: Entries) -> list[Mapping[bytes, bytes]]:
+    """Of a backlog of `metrics` the entries that hold the last ten minutes: earlier ones would be drawn by nobody."""
+    if not entries:
+        return []
+    oldest = Position.parse(entries[-1][0]).window - SERIES_POINTS
+    return [fields for id_, fields in entries if Position.parse(id_).window > oldest]
 
 
 def _json(raw: bytes) -> Any:

@@ -111,6 +111,7 @@ _TRADE: Final = int(EventKind.TRADE)
 _LEVEL: Final = int(EventKind.LEVEL)
 _CLEAR: Final = int(EventKind.CLEAR)
 _HIDDEN: Final = int(EventFlag.HIDDEN)
+_UNDATED: Final = int(EventFlag.UNDATED)
 
 # -- orders ------------------------------------------------------------------------------------------------------------
 
@@ -363,17 +364,18 @@ def state_hash(book: np.void) -> np.uint64:
 def apply_event(book: np.void, event: np.void) -> int:
     """Make one EVENT_DTYPE row's change to a book that is rebuilt from a feed. Returns a BookStatus; never matches.
 
-    ADD inserts; CANCEL takes `qty` off `order_id`; TRADE takes `qty` off the maker `contra_order_id` unless it is HIDDEN or
-    the id is NO_ORDER; LEVEL sets an aggregated level; CLEAR empties the book. `leaves` is not looked at: not every source
-    has it. The book's time follows the event's, and stays where an event is late.
+    ADD inserts, with the entry time 0 where it is UNDATED; CANCEL takes `qty` off `order_id`; TRADE takes `qty` off the maker
+    `contra_order_id` unless it is HIDDEN or the id is NO_ORDER; LEVEL sets an aggregated level; CLEAR empties the book.
+    `leaves` is not looked at: not every source has it. The book's time follows the event's, and stays where an event is late.
     """
     kind = event["kind"]
     book["ts_ns"] = max(book["ts_ns"], event["ts_ns"])
     if kind == _ADD:
         if event["side"] > 1 or event["order_id"] <= NO_ORDER:
             return _BAD_VALUE
+        entered_ns = 0 if event["flags"] & _UNDATED else event["ts_ns"]
         return insert_order(
-            book, event["side"], event["order_id"], event["account"], event["price"], event["qty"], event["ts_ns"]
+            book, event["side"], event["order_id"], event["account"], event["price"], event["qty"], entered_ns
         )
     if kind == _CANCEL:
         return _take(book, event["order_id"], event["qty"])

@@ -59,7 +59,8 @@ class Stream:
 
 def _student(rng: np.random.Generator, degrees: float, size: int) -> Floats:
     """Student noise of unit variance."""
-    return np.asarray(rng.standard_t(degrees, size)) * np.sqrt((degrees - 2.0) / degrees)
+    noise: Floats = rng.standard_t(degrees, size) * np.sqrt((degrees - 2.0) / degrees)
+    return noise
 
 
 def _autoregressive(innovations: Floats, ar: float) -> Floats:

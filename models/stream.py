@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from river.base import AnomalyDetector
 
 from models import window
-from models.frontend import NONE, TRANSFORM_NAMES, carried, fourier, inverse
+from models.frontend import NONE, TRANSFORM_NAMES, fourier, inverse
 from models.register import SLOTS, Id, Register
 from models.relearn import Rehearsal, convert_features
 from models.state import (
@@ -181,7 +181,7 @@ class StreamDetector(AnomalyDetector):
         coding: list[tuple[int, Ints, Floats]] = []
         # Until the transforms are decided, windows go one by one: a decision may fall behind any of them.
         while done < len(x) and (self._pool is None or self._rehearsal is not None):
-            one = window.Outputs(*(array[done] for array in out))
+            one = window.outputs_at(out, done)
             row, moment = self._checked(x[done], times[done], ids)
             codes, floors = self._learn(row, moment, ids, one, score=True)
             coding.append((1, codes, floors))
@@ -194,7 +194,7 @@ class StreamDetector(AnomalyDetector):
         while done < len(x):
             assert self._entities is not None
             assert self._pool is not None
-            rest = window.Outputs(*(array[done:] for array in out))
+            rest = window.outputs_at(out, slice(done, None))
             codes, floors = self._codes, self._floors
             windows = window.process_block(
                 x[done:], times[done:], slots, groups, codes, floors, self._sides, self.season or 0,

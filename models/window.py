@@ -81,6 +81,12 @@ def new_outputs(entities: int, features: int, windows: int | None = None) -> Out
     )  # fmt: skip
 
 
+def outputs_at(out: Outputs, where: int | slice) -> Outputs:
+    """A view of one window, or of some windows, of a block's outputs."""
+    arrays: list[Any] = [array[where] for array in out]
+    return Outputs(*arrays)
+
+
 @nb.njit(cache=True, error_model="numpy")
 def process_window(
     x: Floats, t: int, slots: Ints, groups: Ints, codes: Ints, floors: Floats, sides: Ints, season: int, phi: Floats,

@@ -71,7 +71,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = tuple(
         ("slippage_buy_bps", "bps", "book",
          "cost over mid of buying usual_depth_usd at once, 0 … 10,000, mean of ten samples (see depth.py)"),
         ("slippage_sell_bps", "bps", "book", "the same for selling"),
-        ("slippage_2x_bps", "bps", "book", "the same for twice that size on the side that is dearer at once that size"),
+        ("slippage_2x_bps", "bps", "book", "the same for twice that size, on the side where that is dearer"),
         ("usual_depth_usd", "usd", "book",
          "mean five-level depth of a side over the windows before, half-life 1 h: the size of slippage"),
         ("ofi_lots", "lots", "book", "order-flow imbalance: signed changes of the best quotes' size (Cont and others 2014)"),

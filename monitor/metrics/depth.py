@@ -192,7 +192,7 @@ def close(depth: Any, window: int, decay: float, value_usd: float, out: Any) -> 
         out[_IMBALANCE] = (bid - ask) / (bid + ask) if bid + ask > 0.0 else np.nan
         out[_SLIPPAGE_BUY] = sums[_BUY] / samples
         out[_SLIPPAGE_SELL] = sums[_SELL] / samples
-        out[_SLIPPAGE_TWICE] = (sums[_BUY_TWICE] if sums[_BUY] >= sums[_SELL] else sums[_SELL_TWICE]) / samples
+        out[_SLIPPAGE_TWICE] = max(sums[_BUY_TWICE], sums[_SELL_TWICE]) / samples
         out[_USUAL] = depth["usual"] * value_usd
         kept = decay ** float(window - depth["usual_window"]) if depth["usual_weight"] > 0.0 else 0.0
         depth["usual_sum"] = kept * depth["usual_sum"] + 0.5 * (bid + ask)

@@ -354,7 +354,8 @@ def _change_book(
         slot = order_lookup(book, event["order_id"])
         if slot >= 0:
             order = book["orders"][slot]
-            cancels.on_cancelled_order(symbol["flow"], event["ts_ns"] - order["ts_ns"], event["qty"] >= order["qty"])
+            if order["ts_ns"] > 0:  # an undated order's age is unknown
+                cancels.on_cancelled_order(symbol["flow"], event["ts_ns"] - order["ts_ns"], event["qty"] >= order["qty"])
     elif kind == _LEVEL and side <= 1 and price >= 1:
         before = level_qty(book, side, price)
         cancels.on_level(symbol["flow"], prints, side, price, before, event["qty"], near, counts, now_ns, time["window"])

@@ -223,7 +223,7 @@ def test_eight_tabs_share_one_connection(stack: Stack, browser: Any, page: Any) 
         tab.goto(stack.url, wait_until="commit")
     seq = "perpwatch.model.state.seq"
     for tab in (*tabs, page):
-        tab.wait_for_function(f"window.perpwatch?.model && {seq} > 0")
+        within(10, lambda tab=tab: tab.evaluate(f"window.perpwatch?.model ? {seq} : 0") > 0, "every tab loads")
     before = [tab.evaluate(seq) for tab in tabs]
     for tab, then in zip(tabs, before, strict=True):
         within(4, lambda tab=tab, then=then: tab.evaluate(seq) > then, "every tab goes on")

@@ -58,7 +58,7 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
             p=[0.42, 0.2, 0.15, 0.02, 0.09, 0.03, 0.03, 0.01, 0.005, 0.01, 0.025, 0.01],
         )
         if rng.random() < 0.03:
-            event["flags"] = EventFlag.SNAPSHOT
+            event["flags"] = EventFlag.SNAPSHOT | (EventFlag.UNDATED if rng.random() < 0.5 else 0)
         if kind == "add" or i < 12:
             if not (live[s] and rng.random() < 0.02):
                 next_id += 1

@@ -321,7 +321,8 @@ class NaiveMetrics:
                 symbol.count["adds"] += 1
                 symbol.count["added_lots"] += lots
             if event["order_id"] not in symbol.orders:
-                symbol.orders[event["order_id"]] = [side, price, lots, event["ts_ns"]]
+                entered_ns = None if event["flags"] & EventFlag.UNDATED else event["ts_ns"]
+                symbol.orders[event["order_id"]] = [side, price, lots, entered_ns]
                 symbol.sides[side].put(price, lots)
         elif kind == EventKind.CANCEL:
             order = symbol.orders.get(event["order_id"])
@@ -329,7 +330,7 @@ class NaiveMetrics:
                 self.count_cancel(symbol, side, lots, near)
                 if 0 <= event["account"] < self.accounts:
                     symbol.cancels_by[event["account"]] += 1
-                if order:
+                if order and order[3] is not None:
                     life = max(event["ts_ns"] - order[3], 0)
                     symbol.count["fleeting"] += life < 100_000_000
                     if lots >= order[2]:
@@ -468,7 +469,7 @@ class NaiveMetrics:
         row["levels_10bps"] = near_levels
         row["imbalance"] = (bid - ask) / (bid + ask) if bid + ask > 0 else math.nan
         row["slippage_buy_bps"], row["slippage_sell_bps"] = buy, sell
-        row["slippage_2x_bps"] = buy2 if buy >= sell else sell2
+        row["slippage_2x_bps"] = max(buy2, sell2)
         row["usual_depth_usd"] = symbol.usual * symbol.unit if symbol.samples else math.nan
         if symbol.samples:
             symbol.usual_history.append((self.window, (bid + ask) / 2))
@@ -476,8 +477,6 @@ class NaiveMetrics:
             symbol.usual = math.fsum(w * x for w, (_, x) in zip(weights, symbol.usual_history, strict=True)) / math.fsum(
                 weights
             )
-        else:
-            row["slippage_2x_bps"] = math.nan
 
     def close_prices(self, symbol, mid, end, row):
         def value(code):

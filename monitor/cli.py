@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from monitor.config import RunConfig, VenueSpec, FilesSpec
+from monitor.config import FilesSpec, Format, RunConfig, VenueSpec
+from monitor.roles.kernels import use_cache
 
 DEMO_START_NS: Final = 1_767_225_600_000_000_000
 """Event time at which a demo starts: 2026-01-01 00:00 UTC. The venue's clock is simulated, so the same seed gives the same
@@ -51,6 +52,7 @@ class _Wrong(click.ClickException):
 @click.version_option(metadata.version("perpwatch"), prog_name="perpwatch")
 def main() -> None:
     """Watches a perpetual-futures venue and warns before stress becomes an outage or a cascade."""
+    use_cache()
 
 
 @main.command()
@@ -80,7 +82,7 @@ def demo(seed: int, duration: int | None, headless: bool, port: int, out: Path |
 @_PORT
 @_OUT
 @_NO_BROWSER
-def replay(files: tuple[Path, ...], format_: str, speed: str, board: bool, port: int, out: Path | None, no_browser: bool) -> None:
+def replay(files: tuple[Path, ...], format_: Format, speed: str, board: bool, port: int, out: Path | None, no_browser: bool) -> None:
     """Runs recorded files through the whole path; several files are one run."""
     from monitor.sources import SourceError
     from monitor.sources.detect import open_source

@@ -68,13 +68,14 @@ def _store() -> Iterator[Finding]:
 
 
 def _kernels() -> Iterator[Finding]:
-    package = Path(__file__).resolve().parents[1] / "engine"
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(chosen) if chosen else package
-    if os.access(folder, os.W_OK):
-        yield Finding("kernel cache", "ok", f"{folder} can be written")
+    folder = Path(os.environ["NUMBA_CACHE_DIR"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        yield Finding("kernel cache", "note", f"{folder}: {error.strerror}; every start compiles anew, set NUMBA_CACHE_DIR")
     else:
-        yield Finding("kernel cache", "note", f"{folder} cannot be written: numba caches in the user's cache folder, or compiles anew")
+        compiled = "compiled" if any(folder.rglob("*.nbi")) else "to be compiled at the first start"
+        yield Finding("kernel cache", "ok", f"{folder}, kernels {compiled}")
 
 
 def _temporary() -> Iterator[Finding]:

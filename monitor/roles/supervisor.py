@@ -359,8 +359,8 @@ class _Supervisor:
         )
 
     def _keep_board(self) -> None:
-        """A board that somebody may be looking at stays up after the end, until the next signal."""
-        if self._board is None or self._stopping:
+        """After a recording's end its board stays up until the next signal: at full speed that is when people look at it."""
+        if self._board is None or self._stopping or isinstance(self._config.source, VenueSpec):
             return
         print(f"the run has ended; the board stays at {self._board_url} until Ctrl-C")
         while not self._signals.count:

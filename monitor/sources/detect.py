@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, get_args
 
+from monitor.config import Format
 from monitor.sources import Source, SourceError
 from monitor.sources.binance import BinanceFuturesSource
 from monitor.sources.binance_survey import looks_like_frames
 from monitor.sources.files import Member, find_members
 from monitor.sources.lobster import LobsterSource
 
-Format = Literal["auto", "lobster", "binance-futures"]
-FORMATS: Final[tuple[Format, ...]] = ("auto", "lobster", "binance-futures")
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 _HEAD: Final = 2**16
 _NUMBERS: Final = re.compile(rb"-?[0-9.]+(?:,[^,\s]*){3,}\r?")

@@ -20,7 +20,7 @@ _VALUES = st.one_of(
     st.floats(-5.0, 5.0),
     st.sampled_from([0.0, 1.0, 2.0, 1e300, -1e300, math.inf, math.nan]),
 )
-_QUIET = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+_QUIET = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @_QUIET

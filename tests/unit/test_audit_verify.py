@@ -117,5 +117,5 @@ def test_a_verdict_softened_in_its_own_file_is_found(tmp_path):
     assert '"level":"breach"' in text
     path.write_text(text.replace('"level":"breach"', '"level":"warn"', 1))
     write_summary(tmp_path, head_of(tmp_path))
-    with pytest.raises(AuditError, match="verdicts.jsonl"):
+    with pytest.raises(AuditError, match=r"verdicts\.jsonl"):
         verify(tmp_path)

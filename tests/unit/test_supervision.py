@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
 import sys
 import time
 
@@ -91,25 +93,38 @@ def test_a_child_that_does_not_listen_is_ended_all_the_same(tmp_path, monkeypatc
     assert child.pid is None
 
 
-def test_the_stamp_is_of_this_code_and_of_caches_that_are_still_there(tmp_path, monkeypatch):
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(cache))
+def test_the_stamp_goes_with_the_cache_and_the_code(tmp_path, monkeypatch):
     venue = RunConfig("r", VenueSpec(1, 0, 0), "/s")
     files = RunConfig("r", FilesSpec(paths=("a.zip",)), "/s")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
     assert not is_warm(venue)
-    mark_warm(venue)
-    assert not is_warm(venue), "nothing was compiled"
-    (cache / "kernel.nbi").write_bytes(b"")
     mark_warm(venue)
     assert is_warm(venue)
     assert not is_warm(files)
+    with monkeypatch.context() as other:
+        other.setattr(kernels.metadata, "version", lambda name: "another")
+        assert not is_warm(venue)
+    shutil.rmtree(tmp_path / "chosen")
+    assert not is_warm(venue)
+
+
+def test_changed_code_gets_a_cache_of_its_own_and_the_old_one_goes(tmp_path, monkeypatch):
+    venue = RunConfig("r", VenueSpec(1, 0, 0), "/s")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+
+    def folders():
+        return set((tmp_path / "perpwatch").iterdir())
+
+    mark_warm(venue)
+    (old,) = folders()
     monkeypatch.setattr(kernels.metadata, "version", lambda name: "another")
     assert not is_warm(venue)
-    monkeypatch.undo()
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(cache))
-    (cache / "kernel.nbi").unlink()
-    assert not is_warm(venue)
+    mark_warm(venue)
+    (new,) = folders()
+    assert new != old
+    kernels.use_cache()
+    assert os.environ["NUMBA_CACHE_DIR"] == str(new)
 
 
 def anomaly(family, start, end):

@@ -59,10 +59,10 @@ LIGHT: Final = {
     "last": "#98416f",
     "mid": "#525e6b",
     "heat-0": "#eef1f4",
-    "heat-1": "#e3d36a",
-    "heat-2": "#b3a86d",
-    "heat-3": "#7c7b78",
-    "heat-4": "#4b546d",
+    "heat-1": "#e7e1c3",
+    "heat-2": "#d0c484",
+    "heat-3": "#979070",
+    "heat-4": "#565c6c",
     "heat-5": "#00224e",
 }
 

@@ -110,7 +110,8 @@ def quantity(value: float | None, unit: str) -> str:
         return "–"
     unit = clean(unit, 16)
     if unit == "usd":
-        return ("−" if value < 0 else "") + "$" + number(abs(value))
+        size = abs(value)
+        return ("−" if value < 0 else "") + "$" + (f"{size / 1e3:.3g}k" if 1e4 <= size < 999_500 else number(size))
     if unit == "share":
         return f"{value * 100:.3g}%"
     # Of a count a decimal is enough: "0 to 3.9", not "0.0151 to 3.88".
@@ -160,7 +161,7 @@ def rate(false_alarm_rate: float) -> str:
 def rarity(share_lower: float) -> str:
     """A rarity (share of all scores seen that were lower) as the part at or above it: "top 0.03%"."""
     above = (1.0 - share_lower) * 100
-    return "highest" if above <= 0 else f"top {above:.2g}%"
+    return "highest" if above <= 0 else f"top {above:.2g}%" if above >= 0.01 else f"top {above:.1g}%"
 
 
 def once_in(false_alarm_rate: float) -> str:

@@ -7,6 +7,7 @@ a folder, an option); 130 stopped by Ctrl-C. Every error is one line that says w
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from monitor.config import FilesSpec, Format, RunConfig, VenueSpec
+from monitor.config import SPEED_PATTERN, FilesSpec, Format, RunConfig, VenueSpec
 from monitor.roles.kernels import use_cache
 
 DEMO_START_NS: Final = 1_767_225_600_000_000_000
@@ -46,6 +47,12 @@ class _Wrong(click.ClickException):
 
     def show(self, file: object = None) -> None:
         click.echo(f"perpwatch: {self.message}", err=True)
+
+
+def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if value != "max" and not (re.fullmatch(SPEED_PATTERN, value) and float(value[:-1]) > 0):
+        raise click.BadParameter(f"{value!r}: give max, or a factor above zero such as 1x or 10x")
+    return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,7 +84,9 @@ def demo(seed: int, duration: int | None, headless: bool, port: int, out: Path |
     "--format", "format_", type=click.Choice(["auto", "lobster", "binance-futures"]), default="auto", show_default=True,
     help="Format of the recordings; auto recognises it by content.",
 )  # fmt: skip
-@click.option("--speed", default="max", show_default=True, metavar="max|1x|Nx", help="Event seconds per second of the clock.")
+@click.option(
+    "--speed", default="max", show_default=True, metavar="max|1x|Nx", callback=_speed, help="Event seconds per second of the clock."
+)
 @click.option("--board", is_flag=True, help="Show the run on the board, which stays up after the end until Ctrl-C.")
 @_PORT
 @_OUT

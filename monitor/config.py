@@ -19,7 +19,7 @@ STEP_NS: Final = 1_000_000_000
 
 Format = Literal["auto", "lobster", "binance-futures"]
 
-_SPEED: Final = r"^(max|[0-9]+(\.[0-9]+)?x)$"
+SPEED_PATTERN: Final = r"^(max|[0-9]+(\.[0-9]+)?x)$"
 _RUN_ID: Final = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
@@ -76,7 +76,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: Annotated[
         str,
         msgspec.Meta(
-            pattern=_SPEED,
+            pattern=SPEED_PATTERN,
             description="Event seconds per second of the clock: `max`, or a number and `x`. Venue history is always at max.",
         ),
     ] = "max"

@@ -59,7 +59,7 @@ def _grid() -> AgGrid:
             _column("driver", "First driver", 240, "largest contribution", flex=1, minWidth=150, tooltipField="driver"),
             _column("time", "Peak UTC", 76, "end of the strongest window", **right),
             _column("window", "Window", 64, "length of the window that spoke loudest", **right),
-            _column("rarity_text", "Rarity", 92, "rank among all that was seen", **right),
+            _column("rarity_text", "Rarity", 96, "rank among all that was seen", **right),
             _column("age", "Age", 58, "since the event last showed", **right),
         ],
         defaultColDef={"sortable": False, "resizable": True, "suppressMovable": True, "suppressHeaderMenuButton": True},

@@ -70,7 +70,7 @@ _REFERENCE: Final = int(EventKind.REFERENCE)
 _TRANSFER: Final = int(EventKind.TRANSFER)
 _CLOCK: Final = int(EventKind.CLOCK)
 _GAP: Final = int(EventKind.GAP)
-_HIGHEST_TRADE: Final = (2**63 - 1) // MICRO
+_HIGHEST_TRADE: Final = (2**63 - 1) // MICRO  # in ticks; the last price is kept in micro-ticks
 _HIDDEN: Final = int(EventFlag.HIDDEN)
 _SNAPSHOT: Final = int(EventFlag.SNAPSHOT)
 
@@ -279,6 +279,9 @@ def _apply(
     if not 0 <= s < len(symbols):
         time["unknown_symbols"] += 1
         return
+    if kind == _TRADE and (not 1 <= event["price"] <= _HIGHEST_TRADE or event["qty"] < 1 or event["side"] > 1):
+        time["bad_trades"] += 1
+        return
     symbol = symbols[s]
     symbol["data"]["late"] += late
     if kind == _GAP:
@@ -306,9 +309,6 @@ def _trade(
 ) -> None:
     """All that a trade does but to the book."""
     if event["flags"] & _SNAPSHOT:
-        return
-    if not 1 <= event["price"] <= _HIGHEST_TRADE or event["qty"] < 1 or event["side"] > 1:
-        time["bad_trades"] += 1
         return
     if counts:
         cancels.on_trade(symbol["flow"], event["qty"])

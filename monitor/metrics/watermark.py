@@ -75,7 +75,8 @@ class Watermark:
         times[:waited] = self.waiting_times
         ts_ns = joined["ts_ns"].copy()
         jumps = np.empty((len(events), 2), np.int64)
-        self.newest_ns, wrong, jumped = _decide(ts_ns, times, waited, self.newest_ns, self.lateness_ns, jumps)
+        newest_ns, wrong, jumped = _decide(ts_ns, times, waited, self.newest_ns, self.lateness_ns, jumps)
+        self.newest_ns = int(newest_ns)
         if wrong:
             self.wrong_times += wrong
             joined = joined.copy()

@@ -150,11 +150,6 @@ class WindowEngine:
         self._cash_micro = np.zeros(known_accounts, np.int64)
         self._statuses = np.zeros(kernel.STATUSES, np.int64)
 
-    @property
-    def books(self) -> np.ndarray:
-        """The books as rebuilt so far, [S]: for reading."""
-        return self._books
-
     def push(self, events: np.ndarray) -> Block | None:
         """Takes the next batch, EVENT_DTYPE in order of arrival. Returns the windows it closed, if any.
 

@@ -31,7 +31,9 @@ def times_of(rng, n, mean_ns, lateness_ns):
         if odd < 0.004:
             now += int(rng.integers(3, 6)) * HOUR // 2
         if odd > 0.995:
-            out.append(now + int(rng.choice([-rng.integers(3 * HOUR), rng.integers(10**10), rng.integers(2 * HOUR, 48 * HOUR)])))
+            out.append(
+                now + int(rng.choice([-rng.integers(3 * HOUR), rng.integers(10**10), rng.integers(2 * HOUR, 48 * HOUR)]))
+            )
         elif odd > 0.9:
             out.append(now - int(rng.integers(0, 2 * lateness_ns + 10**7)))
         elif odd > 0.85:
@@ -84,7 +86,11 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
         elif kind == "reference":
             code = Reference(int(rng.integers(1, 8)))
             value = {Reference.FUNDING_RATE: int(rng.integers(-(10**6), 10**6)), Reference.OPEN_INTEREST: 500 + lots}
-            event |= {"kind": EventKind.REFERENCE, "code": code, "price": value.get(code, mid[s] * 10**6 + int(rng.integers(10**6)))}
+            event |= {
+                "kind": EventKind.REFERENCE,
+                "code": code,
+                "price": value.get(code, mid[s] * 10**6 + int(rng.integers(10**6))),
+            }
         elif kind == "transfer":
             event |= {"kind": EventKind.TRANSFER, "symbol": -1, "qty": int(rng.integers(-(10**6), 4 * 10**6))}
         elif kind == "clock":
@@ -98,9 +104,8 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
             # The side leaves all at once: a blow-out.
             for order_id in [o for o, order in live[s].items() if order[0] == side]:
                 _, price, held, owner = live[s].pop(order_id)
-                rows.append(
-                    {"ts_ns": ts, "symbol": s, "kind": EventKind.CANCEL, "side": side, "price": price, "qty": held, "account": owner, "order_id": order_id}
-                )  # fmt: skip
+                gone = {"ts_ns": ts, "symbol": s, "kind": EventKind.CANCEL, "order_id": order_id}
+                rows.append(gone | {"side": side, "price": price, "qty": held, "account": owner})
             continue
         elif kind == "stranger":
             event |= {"kind": EventKind.CANCEL, "order_id": 10**9 + i, "symbol": int(rng.integers(symbols + 1))}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter, defaultdict
+from collections import Counter
 
 from engine.contract import EventFlag, EventKind, Reference
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES

@@ -374,9 +374,7 @@ def apply_event(book: np.void, event: np.void) -> int:
         if event["side"] > 1 or event["order_id"] <= NO_ORDER:
             return _BAD_VALUE
         entered_ns = 0 if event["flags"] & _UNDATED else event["ts_ns"]
-        return insert_order(
-            book, event["side"], event["order_id"], event["account"], event["price"], event["qty"], entered_ns
-        )
+        return insert_order(book, event["side"], event["order_id"], event["account"], event["price"], event["qty"], entered_ns)
     if kind == _CANCEL:
         return _take(book, event["order_id"], event["qty"])
     if kind == _TRADE:

@@ -16,9 +16,7 @@ from models.state import Floats
 
 
 @nb.njit(cache=True, error_model="numpy")
-def contributions_of(
-    m: Floats, q: Floats, precision: Floats, precision_q: Floats, g: int, slow: Floats, out: Floats
-) -> float:
+def contributions_of(m: Floats, q: Floats, precision: Floats, precision_q: Floats, g: int, slow: Floats, out: Floats) -> float:
     """Write each feature's part of `S = m'Ωm + ½ q'Ω_q q` to `out` [F] and return S, their sum from left to right.
 
     `precision`, `precision_q` [G, F, F] are those of all groups, `slow` [F] is work space.

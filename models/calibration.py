@@ -86,9 +86,7 @@ def bin_at(table: Floats, share: float) -> int:
 
 
 @nb.njit(cache=True, error_model="numpy")
-def likelihood(
-    counts: Floats, h: Floats, spread_out: Floats, log_scale: float, shape: float, logit: float
-) -> float:
+def likelihood(counts: Floats, h: Floats, spread_out: Floats, log_scale: float, shape: float, logit: float) -> float:
     """Log posterior of tail scale, shape and the logit of the anomalies' share.
 
     `counts` [B] of the groups, `h` [B + 1] exponents at their edges above the tail's start, `spread_out` [B] the law of

@@ -64,7 +64,12 @@ def main() -> None:
 
 @main.command()
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of the simulated venue.")
-@click.option("--duration", type=click.IntRange(min=1), metavar="SECONDS", help="Event seconds of the live part; without it, until Ctrl-C.")
+@click.option(
+    "--duration",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Event seconds of the live part; without it, until Ctrl-C.",
+)
 @click.option("--headless", is_flag=True, help="No board.")
 @_PORT
 @_OUT
@@ -85,13 +90,20 @@ def demo(seed: int, duration: int | None, headless: bool, port: int, out: Path |
     help="Format of the recordings; auto recognises it by content.",
 )  # fmt: skip
 @click.option(
-    "--speed", default="max", show_default=True, metavar="max|1x|Nx", callback=_speed, help="Event seconds per second of the clock."
+    "--speed",
+    default="max",
+    show_default=True,
+    metavar="max|1x|Nx",
+    callback=_speed,
+    help="Event seconds per second of the clock.",
 )
 @click.option("--board", is_flag=True, help="Show the run on the board, which stays up after the end until Ctrl-C.")
 @_PORT
 @_OUT
 @_NO_BROWSER
-def replay(files: tuple[Path, ...], format_: Format, speed: str, board: bool, port: int, out: Path | None, no_browser: bool) -> None:
+def replay(
+    files: tuple[Path, ...], format_: Format, speed: str, board: bool, port: int, out: Path | None, no_browser: bool
+) -> None:
     """Runs recorded files through the whole path; several files are one run."""
     from monitor.sources import SourceError
     from monitor.sources.detect import open_source

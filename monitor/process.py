@@ -83,9 +83,7 @@ def _binder() -> Callable[[], None]:
 def _tell_watcher(line: str) -> None:
     global _watcher  # noqa: PLW0603
     if _watcher is None:
-        _watcher = subprocess.Popen(
-            [sys.executable, "-m", "monitor.process"], stdin=subprocess.PIPE, start_new_session=True
-        )
+        _watcher = subprocess.Popen([sys.executable, "-m", "monitor.process"], stdin=subprocess.PIPE, start_new_session=True)
     assert _watcher.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         _watcher.stdin.write(line.encode())

@@ -15,5 +15,7 @@ def shared_data(*parts: str) -> Path:
     root = Path(os.environ.get("PERPWATCH_DATA", _BESIDE_REPOSITORY))
     path = root.joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"no recording {'/'.join(parts)}: put the recordings into shared/data beside the checkout, or set PERPWATCH_DATA")
+        pytest.skip(
+            f"no recording {'/'.join(parts)}: put the recordings into shared/data beside the checkout, or set PERPWATCH_DATA"
+        )
     return path

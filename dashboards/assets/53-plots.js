@@ -50,7 +50,7 @@ perpwatch.plots = (() => {
   };
 
   const heatmap = (view, chosen) => {
-    const families = view.family ? [view.family] : ["cancels", "depth", "leverage", "prices", "market"];
+    const families = view.family ? [view.family] : ["cancels", "depth", "leverage", "prices"];
     const symbols = [...state.symbols].reverse();
     const last = lastBucket();
     const buckets = Array.from({ length: BUCKETS }, (_, n) => last - BUCKETS + 1 + n);

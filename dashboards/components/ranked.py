@@ -10,7 +10,7 @@ from dash_ag_grid import AgGrid
 from dashboards.components.attributes import attributes
 from dashboards.components.choice import choice
 
-FAMILIES: Final = ("cancels", "depth", "leverage", "prices", "market")
+FAMILIES: Final = ("cancels", "depth", "leverage", "prices")
 RANGES: Final = {"10m": "10 min", "1h": "1 h", "run": "run"}
 
 

@@ -157,14 +157,17 @@ class WindowEngine:
         """
         if events.dtype != EVENT_DTYPE:
             raise ValueError(f"windows are made of EVENT_DTYPE, not {events.dtype}")
-        return self._run(self._watermark.push(events), self._watermark.passed_ns // self._step_ns)
+        released = self._watermark.push(events)
+        return self._run(released, self._watermark.passed_ns // self._step_ns)
 
     def finish(self) -> Block | None:
         """No more will come: closes the windows up to the newest time, and the open one if anything happened in it."""
-        first = self._run(self._watermark.finish(), max(self._watermark.newest_ns // self._step_ns, 0))
+        released = self._watermark.finish()
+        first = self._run(released, max(self._watermark.newest_ns // self._step_ns, 0))
         if not self._clock[0]["window_events"]:
             return first
-        rest = self._run(self._watermark.finish(), int(self._clock[0]["window"]))
+        nothing = Released(released.events[:0], released.times[:0], released.jumps)
+        rest = self._run(nothing, int(self._clock[0]["window"]))
         return rest if first is None or rest is None else _joined(first, rest)
 
     def counters(self) -> dict[str, int]:

@@ -354,8 +354,7 @@ class _Supervisor:
         print(
             f"{self._config.out_dir}: {summary['events']:,} events, {summary['windows']:,} windows, "
             f"{summary['anomalies']:,} anomalies, {summary['verdicts']:,} verdicts, {summary['late']:,} late, "
-            f"in {wall['seconds']:.1f} s"
-            + ("" if summary["complete"] else "; stopped before the end of the input")
+            f"in {wall['seconds']:.1f} s" + ("" if summary["complete"] else "; stopped before the end of the input")
         )
 
     def _keep_board(self) -> None:

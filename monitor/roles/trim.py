@@ -18,9 +18,7 @@ KEPT_WINDOWS: Final = 7200
 """Windows that stay in the streams after everybody has read them: two hours, for a board that is opened late."""
 
 
-def trim(
-    redis: Redis, keys: Keys, positions: Mapping[str, Position], exported: Callable[[str], Position] | None
-) -> None:
+def trim(redis: Redis, keys: Keys, positions: Mapping[str, Position], exported: Callable[[str], Position] | None) -> None:
     """Trims every stream of a run. `positions`: the roles' checkpoints; `exported`: how far a stream is spooled, if it is."""
     snapshots = _snapshots(redis, keys, ("guard", "score"))
     readers: dict[str, list[Position]] = {

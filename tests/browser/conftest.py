@@ -30,8 +30,6 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # For the heap's measure only: exact figures instead of rounded ones.
-    "--enable-precise-memory-info",
 ]
 
 

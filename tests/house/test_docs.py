@@ -33,7 +33,15 @@ def guardrails_table():
     rows = []
     for rule in load_core(METRIC_NAMES).rules:
         halt = f"{rule.halt:g}" if rule.halt is not None else f"breach for {rule.halt_after_s} s" if rule.halt_after_s else "-"
-        cells = (f"`{rule.name}`", rule.layer, f"`{rule.input}`", f"{rule.warn:g}", f"{rule.breach:g} {rule.unit}", halt, rule.source)
+        cells = (
+            f"`{rule.name}`",
+            rule.layer,
+            f"`{rule.input}`",
+            f"{rule.warn:g}",
+            f"{rule.breach:g} {rule.unit}",
+            halt,
+            rule.source,
+        )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(head + rows)
 

@@ -34,7 +34,9 @@ def imported(path):
 
 
 def test_imports_run_down_only():
-    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -45,7 +47,8 @@ def test_pure_rooms_touch_no_clock_socket_or_chance(path):
     calls = {
         ast.unparse(node.func)
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"open", "np.random.seed", "np.random.random", "np.random.rand"}
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"open", "np.random.seed", "np.random.random", "np.random.rand"}
     }
     assert not calls, f"{path.relative_to(ROOT)} calls {sorted(calls)}"
 

@@ -65,9 +65,7 @@ def publish(config, values, pieces):
     role = Role("feed", config)
     keys = Keys(config.run_id)
     instruments = tuple(load_pack("core").instrument(symbol) for symbol in SYMBOLS)
-    write_meta(
-        role.redis, keys, RunMeta(SCHEMA_VERSION, "files", instruments, ("book",), 8, STEP_NS, None, None)
-    )
+    write_meta(role.redis, keys, RunMeta(SCHEMA_VERSION, "files", instruments, ("book",), 8, STEP_NS, None, None))
     accounts = np.full(values.shape[:2], 7)
     start = 0
     for size in pieces:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -13,6 +14,12 @@ from dashboards.readmodel import ReadModel
 from dashboards.stream import RING, Hub
 
 STEP_NS = 1_000_000_000
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    """Runs `story` in a thread of its own: the browser tests keep an event loop running in the main one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, story).result()
 
 
 def advance(hub: Hub, model: ReadModel, window: int) -> None:
@@ -48,7 +55,7 @@ def test_a_new_viewer_gets_a_snapshot_and_then_every_delta() -> None:
             advance(hub, model, window)
         assert [(frame["kind"], frame["seq"]) for frame in await take(events, 3)] == [("delta", 4), ("delta", 5), ("delta", 6)]
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_viewer_that_comes_back_gets_what_it_missed() -> None:
@@ -61,7 +68,7 @@ def test_a_viewer_that_comes_back_gets_what_it_missed() -> None:
             (frame,) = await take(hub.events(epoch, seq), 1)
             assert frame["kind"] == "snapshot"
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_viewer_that_does_not_read_gets_a_snapshot_later_and_costs_nothing_meanwhile() -> None:
@@ -77,7 +84,7 @@ def test_a_viewer_that_does_not_read_gets_a_snapshot_later_and_costs_nothing_mea
         assert [(frame["kind"], frame["seq"]) for frame in await take(events, 1)] == [("delta", model.seq)]
         assert len(hub._ring) <= RING
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_a_stream_waits_without_news_and_ends_with_the_hub() -> None:
@@ -92,7 +99,7 @@ def test_a_stream_waits_without_news_and_ends_with_the_hub() -> None:
         with pytest.raises(StopAsyncIteration):
             await asyncio.wait_for(waiting, 1)
 
-    asyncio.run(story())
+    run(story())
 
 
 def test_polling_gives_the_same_frames() -> None:

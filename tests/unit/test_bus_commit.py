@@ -129,9 +129,7 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_a_refused_commit_writes_nothing(redis, what):
     committer = Committer.take(redis, KEYS, "score")
-    committer.commit(
-        Position(5), [Output(KEYS.audit, Position(5), {"record": "x"})], [SetValue(KEYS.books, "BTC", "{}")]
-    )
+    committer.commit(Position(5), [Output(KEYS.audit, Position(5), {"record": "x"})], [SetValue(KEYS.books, "BTC", "{}")])
     before = everything(redis)
     with pytest.raises((OutOfOrderError, ResponseError)):
         committer.commit(*REFUSED[what])

@@ -128,7 +128,7 @@ def test_the_embedded_server_is_taken_where_there_is_no_other(tmp_path, monkeypa
 
 def test_a_server_that_does_not_start_is_told_with_its_log(tmp_path, monkeypatch):
     broken = tmp_path / "redis-server"
-    broken.write_text("#!/bin/sh\necho 'no memory' > \"$(dirname \"$0\")/redis.log\"\nexit 1\n")
+    broken.write_text('#!/bin/sh\necho \'no memory\' > "$(dirname "$0")/redis.log"\nexit 1\n')
     broken.chmod(0o755)
     monkeypatch.setattr(servers.shutil, "which", lambda name: str(broken))
     with pytest.raises(ServerError, match="did not start; its log: no memory"):

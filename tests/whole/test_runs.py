@@ -127,7 +127,10 @@ def test_two_symbols_of_frames_in_one_run_twice(tmp_path):
     _, summary = check_contract(tmp_path / "one")
     assert summary["late"] == 0
     rows = pl.read_parquet(tmp_path / "one" / "metrics.parquet")
-    assert rows.group_by("symbol").len().sort("symbol").rows() == [("BTCUSDT", summary["windows"]), ("ETHUSDT", summary["windows"])]
+    assert rows.group_by("symbol").len().sort("symbol").rows() == [
+        ("BTCUSDT", summary["windows"]),
+        ("ETHUSDT", summary["windows"]),
+    ]
     assert rows["lifetime_p50_ms"].null_count() == len(rows)
     verify(tmp_path / "one")
     same_results(tmp_path / "one", tmp_path / "two")

@@ -101,10 +101,10 @@ def test_the_keyboard_alone_is_enough(page: Any) -> None:
     page.keyboard.press("k")
     within(SETTLED, lambda: chosen() == ids[1], "k goes up")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "why-panel"
+    within(SETTLED, lambda: page.evaluate("document.activeElement.id") == "why-panel", "Enter goes to the why")
     page.keyboard.press("Escape")
     within(SETTLED, lambda: chosen() == ids[0], "Esc returns to the top")
-    assert "event" not in page.url
+    within(SETTLED, lambda: "event" not in page.url, "the address forgets the event")
 
 
 def test_a_breach_shows_with_rule_and_symbol_and_dims_what_rests_on_it(stack: Stack, page: Any) -> None:
@@ -142,7 +142,7 @@ def test_a_click_in_the_heatmap_chooses_symbol_and_event(page: Any) -> None:
     row_height = box["height"] / 8
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 1.5 * row_height)
     within(SETTLED, lambda: page.text_content("#book-title") == "ETH-PERP", "the row's symbol is chosen")
-    assert parse_qs(urlsplit(page.url).query)["symbol"] == ["ETH-PERP"]
+    within(SETTLED, lambda: parse_qs(urlsplit(page.url).query)["symbol"] == ["ETH-PERP"], "the address tells the symbol")
 
 
 def test_hostile_names_are_only_text(stack: Stack, page: Any, errors: list[str]) -> None:
@@ -182,8 +182,9 @@ def test_a_phone_needs_no_sideways_scroll(page: Any) -> None:
             page.locator(at).bounding_box()["y"] for at in (".strip", ".tiles", "#ranked-panel", "#why-panel", "#heatmap-panel")
         ]
         assert tops == sorted(tops)
-        page.click("#ranked .ag-row[row-index='1']")
-        assert page.get_attribute("#ranked .ag-row.chosen", "row-index") == "1"
+        second = page.get_attribute("#ranked .ag-row[row-index='1']", "row-id")
+        page.click(f"#ranked .ag-row[row-id={json.dumps(second)}]")
+        within(SETTLED, lambda: page.get_attribute("#ranked .ag-row.chosen", "row-id") == second, "a tap chooses a row")
     finally:
         page.set_viewport_size({"width": 1440, "height": 900})
 

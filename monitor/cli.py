@@ -1,7 +1,7 @@
 """The command line: `perpwatch demo | replay | audit verify | doctor`.
 
 Exit codes: 0 done; 1 a check failed (audit, doctor) or a run broke down; 2 the input or the call is wrong (a file, a port,
-a folder, an option); 130 stopped by Ctrl-C. Every error is one line that says what, where, and what to do.
+a folder, an option); 130 Ctrl-C before the end. Every error is one line that says what, where, and what to do.
 """
 
 from __future__ import annotations

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 ROLES: Final = ("feed", "guard", "score", "rank")
 
+_RANKING: Final = ("score", "rank")
+"""Roles a board can be without: what they do is rank, and no guardrail waits for them."""
+
 _BOARD_FATAL: Final = (2, 3)
 """Exit codes of the board that starting again cannot change: a wrong configuration, a taken port."""
 
@@ -266,10 +269,13 @@ class _Supervisor:
             raise RunError(words or f"{child.name} ended with code {code}")
         if not child.strike(position, slowly=code == EXIT_FENCED):
             how = f"by signal {-code}" if code < 0 else f"with code {code}"
-            raise _BrokenError(
-                f"{child.name} died {STRIKES} times without getting any further, the last time {how}; the run is given up. "
-                f"Its last words:\n{child.last_words()}"
-            )
+            said = f"{child.name} died {STRIKES} times without getting any further, the last time {how}"
+            if self._board is not None and child.name in _RANKING:
+                # Somebody is watching the guardrails, and they need no model: the board shows what is missing.
+                if child.strikes == STRIKES:
+                    print(f"perpwatch: {said}; the run goes on without it. Last words:\n{child.last_words()}", file=sys.stderr)
+                return
+            raise _BrokenError(f"{said}; the run is given up. Its last words:\n{child.last_words()}")
 
     def _position_of(self, role: str) -> Position:
         if role in ROLES:

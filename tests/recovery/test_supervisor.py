@@ -18,6 +18,7 @@ from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.history.export import ExportError, prepare_folder
 from monitor.history.verify import verify
 from monitor.roles import supervisor
+from monitor.roles.children import STRIKES
 from monitor.roles.supervisor import RunError, run
 from tests.recovery.runs import START_NS, Run, window_indices
 from tests.unit.test_bus_server import gone
@@ -94,6 +95,28 @@ def test_a_role_that_dies_again_and_again_ends_the_run_with_its_last_words(tmp_p
         assert "is a string, not a hash" in said
         # A server that is not ours is left as it was.
         assert redis.keys("*") == []
+        redis.close()
+
+
+def test_on_a_board_the_guard_goes_on_when_the_models_cannot(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with start_server(tmp_path, kind="embedded") as server:
+        redis = connect(server.url)
+        redis.set(Keys("test").anomalies, "not a stream")
+        with Run(tmp_path, ENDLESS, redis_url=server.url, speed="1x", board_port=port) as crippled:
+            deaths = tmp_path / "state" / "logs" / "score.log"
+            crippled.until(lambda: deaths.exists() and deaths.read_text().count("is a string, not a stream") > STRIKES)
+            judged = crippled.window("guard")
+            crippled.until(lambda: crippled.window("guard") > judged + 2, 10)
+            crippled.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            crippled.process.send_signal(signal.SIGTERM)
+            code, said = crippled.wait(30)
+        assert code == 143
+        assert said.count("score died 5 times without getting any further") == 1
+        assert "the run goes on without it" in said
         redis.close()
 
 

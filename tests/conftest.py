@@ -1,7 +1,29 @@
-"""Before anything imports numba: tests run the code that stands here, not what a cache remembers of an older one."""
+"""What all tests share: kernels compiled from the code that stands here, and a Redis server of each kind there is."""
 
 from __future__ import annotations
 
-from monitor.roles.kernels import use_cache
+import pytest
 
+from monitor.bus.client import connect
+from monitor.bus.server import start_server
+from monitor.roles.kernels import use_cache
+from tests.servers import KINDS
+
+# Before a test module imports numba: its own cache would go on with the old code of a kernel's callees.
 use_cache()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(request, tmp_path_factory):
+    """A running server, once for each kind."""
+    with start_server(tmp_path_factory.mktemp("server"), kind=request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(server):
+    """A client of `server`, which holds nothing."""
+    redis = connect(server.url)
+    redis.flushall()
+    yield redis
+    redis.close()

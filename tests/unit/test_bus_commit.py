@@ -12,24 +12,8 @@ from monitor.bus.client import connect
 from monitor.bus.commit import Ack, Committer, FencedError, OutOfOrderError, Output, SetValue, read_position
 from monitor.bus.keys import Keys
 from monitor.bus.position import START, Position
-from monitor.bus.server import start_server
-from tests.servers import KINDS
 
 KEYS = Keys("test")
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def server(request, tmp_path_factory):
-    with start_server(tmp_path_factory.mktemp("server"), kind=request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def redis(server):
-    redis = connect(server.url)
-    redis.flushall()
-    yield redis
-    redis.close()
 
 
 def everything(redis):

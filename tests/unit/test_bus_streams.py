@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.bus.client import connect
 from monitor.bus.commit import Ack, Committer, Output
 from monitor.bus.keys import Keys
 from monitor.bus.position import START, Position
-from monitor.bus.server import start_server
 from monitor.bus.snapshots import Signer, Snapshot, SnapshotError, from_file, from_redis, to_file, to_sets
 from monitor.bus.streams import CONSUMER, OrderedReader, StreamError, read_after, read_between
-from tests.servers import KINDS
 
 KEYS = Keys("test")
 SECRET = "ab" * 32
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def server(request, tmp_path_factory):
-    with start_server(tmp_path_factory.mktemp("server"), kind=request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def redis(server):
-    redis = connect(server.url)
-    redis.flushall()
-    yield redis
-    redis.close()
 
 
 def fill(redis, windows):

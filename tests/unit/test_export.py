@@ -11,11 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from monitor.bus.client import connect
 from monitor.bus.commit import Committer, Output
 from monitor.bus.keys import Keys
 from monitor.bus.position import Position
-from monitor.bus.server import start_server
 from monitor.bus.streams import StreamError
 from monitor.history.export import Exporter, ExportError, prepare_folder
 from monitor.history.seal import seal
@@ -28,20 +26,6 @@ KEYS = Keys("test")
 S = 1_000_000_000
 SYMBOLS = ("A", "B")
 WINDOWS = 40
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with start_server(tmp_path_factory.mktemp("server"), kind="embedded") as server:
-        yield server
-
-
-@pytest.fixture
-def redis(server):
-    redis = connect(server.url)
-    redis.flushall()
-    yield redis
-    redis.close()
 
 
 def line(window, symbol, rate, score):

@@ -159,7 +159,8 @@ def refresh_tail(pool: Pool) -> None:
         if not moved:
             stride *= 0.5
     tail[SCALE], tail[FITTED_SHAPE], tail[SHARE] = math.exp(log_scale), shape, logit
-    tail[SHAPE] = max(shape, -0.05) + _CAUTION + _YOUNG_CAUTION / math.sqrt((1.0 - _TAIL) * total)
+    # A negative shape has an end, beyond which the rate would be stated as 0: no row is impossible.
+    tail[SHAPE] = max(max(shape, -0.05) + _CAUTION + _YOUNG_CAUTION / math.sqrt((1.0 - _TAIL) * total), 0.0)
 
     low, high = tail[START], tail[START] + 12.0
     for _ in range(40):
@@ -200,4 +201,4 @@ def false_alarm_rate(tail: Floats, tables: Floats, score: float) -> float:
     log_score = math.log(score)
     if log_score <= tail[START]:
         return float(max(empirical(tables, 0, score), tail[WEIGHT]))
-    return float(min(rate_beyond(tail, log_score), tail[WEIGHT]))
+    return float(max(min(rate_beyond(tail, log_score), tail[WEIGHT]), 1e-300))

@@ -118,11 +118,12 @@ class FeatureTable:
         self.offset = np.array([feature.offset for feature in features], np.float64)
 
     def pick(self, values: Floats) -> Floats:
-        """The inputs float64[W, S, N] of metric values float64[W, S, M]."""
+        """The inputs float64[W, S, N] of metric values float64[W, S, M]; a product that is no number counts as missing."""
         picked = np.full((*values.shape[:2], len(self.columns)), np.nan)
-        for n, (column, times) in enumerate(self.columns):
-            if column >= 0 and times != -2:
-                picked[:, :, n] = values[:, :, column] if times == -1 else values[:, :, column] * values[:, :, times]
+        with np.errstate(invalid="ignore", over="ignore"):
+            for n, (column, times) in enumerate(self.columns):
+                if column >= 0 and times != -2:
+                    picked[:, :, n] = values[:, :, column] if times == -1 else values[:, :, column] * values[:, :, times]
         return picked
 
 

@@ -16,6 +16,7 @@ from models.state import Floats, Pool
 MEMORY: Final = 0.6
 Q_CLIP: Final = 4.5
 RIDGE: Final = 0.015
+LEAST: Final = 1e-3  # variance: that of a constant feature fades to nothing, and its first change would score 1e14
 COVARIANCE_MEMORY: Final = 2000.0  # rows a covariance rests on at most
 FEWEST_WINDOWS: Final = 300.0  # ... but never fewer windows, however many entities there are
 _PRIOR_ROWS: Final = 30.0  # rows of independent features that a young covariance starts with
@@ -31,7 +32,7 @@ def inverse_ridged(covariance: Floats, out: Floats) -> None:
         for j in range(i + 1):
             value = covariance[i, j]
             if i == j:
-                value += RIDGE * covariance[i, i]
+                value += RIDGE * covariance[i, i] + max(LEAST - covariance[i, i], 0.0)
             for k in range(j):
                 value -= lower[i, k] * lower[j, k]
             if i == j:

@@ -62,11 +62,12 @@ class Scores:
         return self._raw(self._high)
 
     def _raw(self, y: Floats) -> Floats:
-        blocks, first = y.reshape(-1, *y.shape[-2:]), 0
+        blocks, first = y.reshape(int(np.prod(y.shape[:-2])), *y.shape[-2:]), 0
         out = np.empty_like(blocks)
         for windows, codes, floors in self._coding:
             part = blocks[first : first + windows]
-            out[first : first + windows] = inverse(part.reshape(-1, y.shape[-1]), codes, floors).reshape(part.shape)
+            rows = part.reshape(windows * y.shape[-2], y.shape[-1])
+            out[first : first + windows] = inverse(rows, codes, floors).reshape(part.shape)
             first += windows
         return out.reshape(y.shape)
 
@@ -126,6 +127,8 @@ class StreamDetector(AnomalyDetector):
         self._entities: Entities | None = None
         self._pool: Pool | None = None
         self._work: window.Scratch | None = None
+        # The season's gain of the window learnt last: entities of that window that come in a later call need it.
+        self._gain: Floats = np.zeros(0)
         self._rehearsal: Rehearsal | None = None
         self._codes: Ints = np.zeros(0, np.int64)
         self._floors: Floats = np.ones(0)
@@ -274,24 +277,24 @@ class StreamDetector(AnomalyDetector):
 
     def _start(self, names: list[Hashable]) -> None:
         terms = 0 if self.season is None else 2 * HARMONICS + 1
-        self._entities = new_entities(SLOTS, len(names), terms)
-        # With groups the last row of the pool stays empty: it is what a group not met yet has.
-        self._pool = new_pool(1, len(names), terms)
+        # First, for it may refuse.
         self._name(names)
+        # With groups the last row of the pool stays empty: it is what a group not met yet has.
+        self._entities = new_entities(SLOTS, len(names), terms)
+        self._pool = new_pool(1, len(names), terms)
         self._rehearsal = Rehearsal(len(names))
+        self._gain = np.zeros(terms)
 
     def _name(self, names: list[Hashable]) -> None:
+        if not isinstance(self.sides, str) and len(self.sides) != len(names):
+            raise ValueError(f"sides has {len(self.sides)} entries for {len(names)} features: give one for each or one word")
         added = len(names) - len(self._names)
         self._names = names
         self._codes = np.concatenate((self._codes, np.zeros(added, np.int64)))
         self._floors = np.concatenate((self._floors, np.ones(added)))
         self._decided = np.concatenate((getattr(self, "_decided", np.zeros(0, np.int64)), np.full(added, NEVER, np.int64)))
-        if isinstance(self.sides, str):
-            self._sides = np.full(len(names), _SIDES[self.sides], np.int64)
-        elif len(self.sides) != len(names):
-            raise ValueError(f"sides has {len(self.sides)} entries for {len(names)} features: give one for each or one word")
-        else:
-            self._sides = np.array([_SIDES[side] for side in self.sides], np.int64)
+        words = [self.sides] * len(names) if isinstance(self.sides, str) else self.sides
+        self._sides = np.array([_SIDES[side] for side in words], np.int64)
 
     def _checked(self, X: ArrayLike, t: Any, ids: Any) -> tuple[Floats, int]:
         x = np.ascontiguousarray(X, np.float64)
@@ -313,6 +316,7 @@ class StreamDetector(AnomalyDetector):
         assert self._pool is not None
         if self._work is None:
             self._work = window.new_scratch(len(self._pool.level), len(self._names), len(self._pool.p))
+            self._work = self._work._replace(gain=self._gain)
         return self._work
 
     def _process(self, x: Floats, t: int, slots: Ints, groups: Ints, out: window.Outputs, score: bool, learn: bool) -> None:
@@ -338,7 +342,15 @@ class StreamDetector(AnomalyDetector):
         """Learn a window; returns the transforms it was scored with."""
         if self._pool is None:
             self._start(list(range(x.shape[1])))
-        slots, groups = self._admit(len(x), t, ids)
+            try:
+                slots, groups = self._admit(len(x), t, ids)
+            except Exception:
+                # Nothing was learnt: the width is as open as before.
+                self._names, self._entities, self._pool, self._rehearsal = [], None, None, None
+                self._codes, self._floors, self._decided = np.zeros(0, np.int64), np.ones(0), np.zeros(0, np.int64)
+                raise
+        else:
+            slots, groups = self._admit(len(x), t, ids)
         codes, floors = self._codes, self._floors
         assert self._pool is not None
         self._process(x, t, slots, groups, out, score, learn=True)

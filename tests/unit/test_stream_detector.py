@@ -341,3 +341,56 @@ def test_quality_on_the_synthetic_stream(seed: int) -> None:
     spikes = [event for event in stream.events if KINDS[event.kind] == "spike" and event.start >= 2000]
     named = [scores.contributions[event.start, 0].argmax() in event.features for event in spikes]
     assert np.mean(named) >= 0.9
+
+
+def test_no_row_is_impossible_however_far_off() -> None:
+    rng = np.random.default_rng(7)
+    detector = StreamDetector()
+    detector.score_learn_block(rng.normal(size=(3000, 1, 4)), np.arange(3000))
+    for size in (1e3, 1e30, 1e300):
+        rate = detector.score_many(np.full((1, 4), size), 3000).false_alarm_rate[0]
+        assert 0.0 < rate < 1e-6
+
+
+def test_the_first_change_of_a_constant_feature_scores_high_and_not_absurdly() -> None:
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(20_000, 1, 3))
+    x[:, :, 1] = 5.0
+    detector = StreamDetector()
+    detector.score_learn_block(x, np.arange(20_000))
+    changed = detector.score_many([[0.0, 6.0, 0.0]], 20_000)
+    assert 10.0 < changed.score[0] < 1e7
+    assert changed.contributions[0].argmax() == 1
+
+
+def test_a_window_learnt_in_two_calls_survives_a_pickle_between_them() -> None:
+    rng = np.random.default_rng(9)
+    one, other = StreamDetector(season=40), StreamDetector(season=40)
+    for t in range(120):
+        x = rng.normal(size=(4, 3))
+        for detector in (one, other):
+            detector.learn_many(x[:2], t, ["a", "b"])
+        other = pickle.loads(pickle.dumps(other))
+        for detector in (one, other):
+            detector.learn_many(x[2:], t, ["c", "d"])
+    x = rng.normal(size=(4, 3))
+    ids = ["a", "b", "c", "d"]
+    assert np.array_equal(one.score_many(x, 120, ids).score, other.score_many(x, 120, ids).score)
+
+
+def test_a_refused_first_call_leaves_the_detector_as_it_was() -> None:
+    detector = StreamDetector(sides=["both", "high"])
+    for _ in range(2):
+        with pytest.raises(ValueError, match="sides has 2 entries for 3 features"):
+            detector.learn_many(np.zeros((1, 3)), 0)
+    detector.learn_many(np.zeros((1, 2)), 0)
+    doubled = StreamDetector()
+    with pytest.raises(ValueError, match="id"):
+        doubled.learn_many(np.zeros((2, 3)), 0, ["a", "a"])
+    doubled.learn_many(np.zeros((2, 4)), 0, ["a", "b"])
+
+
+def test_before_the_first_row_everything_is_unknown_and_nothing_fails() -> None:
+    explained = StreamDetector().explain_one({"a": 1.0})
+    assert (explained["score"], explained["false_alarm_rate"]) == (0.0, 1.0)
+    assert StreamDetector().score_many(np.zeros((0, 3)), 0, []).expected_low.shape == (0, 3)

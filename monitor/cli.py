@@ -6,6 +6,8 @@ a folder, an option); 130 Ctrl-C before the end. Every error is one line that sa
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -22,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.config import SPEED_PATTERN, FilesSpec, Format, RunConfig, VenueSpec
-from monitor.roles.kernels import use_cache
+from monitor.roles.kernels import CacheError, use_cache
 
 DEMO_START_NS: Final = 1_767_225_600_000_000_000
 """Event time at which a demo starts: 2026-01-01 00:00 UTC. The venue's clock is simulated, so the same seed gives the same
@@ -30,6 +32,9 @@ bytes on any day."""
 
 HISTORY_SECONDS: Final = 1800
 DEFAULT_PORT: Final = 8050
+
+_STATE_PREFIX: Final = "perpwatch-run-"
+_LOCK: Final = "lock"
 
 _OUT = click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder that gets the run's results."
@@ -59,7 +64,6 @@ def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.version_option(metadata.version("perpwatch"), prog_name="perpwatch")
 def main() -> None:
     """Watches a perpetual-futures venue and warns before stress becomes an outage or a cascade."""
-    use_cache()
 
 
 @main.command()
@@ -79,6 +83,7 @@ def demo(seed: int, duration: int | None, headless: bool, port: int, out: Path |
 
     Thirty minutes of history are simulated at full speed first; then time runs as on the clock.
     """
+    _prepare()
     source = VenueSpec(seed=seed, start_ns=DEMO_START_NS, history_seconds=HISTORY_SECONDS, duration_seconds=duration)
     _run(source, speed="1x", out=out, port=None if headless else port, browser=not (headless or no_browser))
 
@@ -105,16 +110,18 @@ def replay(
     files: tuple[Path, ...], format_: Format, speed: str, board: bool, port: int, out: Path | None, no_browser: bool
 ) -> None:
     """Runs recorded files through the whole path; several files are one run."""
+    _prepare()
     from monitor.sources import SourceError
-    from monitor.sources.detect import open_source
+    from monitor.sources.detect import open_source, resolve_format
 
     if out is None and not board:
         raise click.UsageError("nothing would be left of this run: give --out DIR, --board or both")
-    source = FilesSpec(paths=tuple(str(path.absolute()) for path in files), format=format_)
     try:
+        format_ = resolve_format(files, format_)
         open_source(files, format_)  # an input that cannot be read is said before anything is started
     except SourceError as error:
         raise _Wrong(str(error)) from error
+    source = FilesSpec(paths=tuple(str(path.absolute()) for path in files), format=format_)
     _run(source, speed=speed, out=out, port=port if board else None, browser=board and not no_browser)
 
 
@@ -164,32 +171,56 @@ def _run(source: VenueSpec | FilesSpec, *, speed: str, out: Path | None, port: i
     from monitor.bus.server import ServerError
     from monitor.roles.supervisor import RunError, run
 
-    with _state_dir() as state_dir:
+    with state_dir() as folder:
         config = RunConfig(
-            run_id=state_dir.name,
+            run_id=folder.name,
             source=source,
-            state_dir=str(state_dir),
+            state_dir=str(folder),
             speed=speed,
             out_dir=None if out is None else str(out.absolute()),
             board_port=port,
             redis_url=os.environ.get("REDIS_URL") or None,
         )
         try:
-            code = run(config, on_board=_open_browser if browser else None)
+            code = run(config, on_board=_open_board if browser else _show_board)
         except (ServerError, RunError) as error:
             raise _Wrong(str(error)) from error
     sys.exit(code)
 
 
-def _open_browser(url: str) -> None:
+def _prepare() -> None:
+    """Before anything imports numba."""
+    try:
+        use_cache()
+    except CacheError as error:
+        raise _Wrong(str(error)) from error
+
+
+def _show_board(url: str) -> None:
+    click.echo(f"the board is at {url}", err=True)
+
+
+def _open_board(url: str) -> None:
+    _show_board(url)
     click.launch(url)
 
 
 @contextmanager
-def _state_dir() -> Iterator[Path]:
-    """The run's own folder, gone when the run has ended."""
-    folder = Path(tempfile.mkdtemp(prefix="perpwatch-"))
+def state_dir() -> Iterator[Path]:
+    """The run's own folder, gone when the run has ended; those that killed runs left go first."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_STATE_PREFIX}*"):
+        _sweep(left)
+    folder = Path(tempfile.mkdtemp(prefix=_STATE_PREFIX))
     try:
-        yield folder
+        with (folder / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes the folder of a run that is no more: its lock can be had."""
+    with contextlib.suppress(OSError), (folder / _LOCK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""`perpwatch doctor`: what this machine has, what it lacks, and what that means. Changes nothing."""
+"""`perpwatch doctor`: what this machine has, what it lacks, and what that means."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
+
+from monitor.roles.kernels import CacheError, use_cache
 
 Standing = Literal["ok", "note", "fault"]
 
@@ -71,19 +73,18 @@ def _store() -> Iterator[Finding]:
     from monitor.bus.server import ServerError, describe_server
 
     try:
-        yield Finding("redis", "ok", describe_server())
+        yield Finding("redis", "ok", describe_server(os.environ.get("REDIS_URL") or None))
     except ServerError as error:
         yield Finding("redis", "fault", str(error))
 
 
 def _kernels() -> Iterator[Finding]:
-    folder = Path(os.environ["NUMBA_CACHE_DIR"])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        yield Finding("kernel cache", "note", f"{folder}: {error.strerror}; every start compiles anew, set NUMBA_CACHE_DIR")
+        folder = use_cache()
+    except CacheError as error:
+        yield Finding("kernel cache", "fault", str(error))
     else:
-        compiled = "compiled" if any(folder.rglob("*.nbi")) else "to be compiled at the first start"
+        compiled = "compiled" if any(folder.glob("warm-*")) else "to be compiled at the first start"
         yield Finding("kernel cache", "ok", f"{folder}, kernels {compiled}")
 
 

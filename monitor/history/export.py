@@ -66,12 +66,17 @@ _line_key: Final = msgspec.json.Decoder(_LineKey)
 
 
 def prepare_folder(folder: Path) -> None:
-    """Makes `folder` and checks that files can be written there. Raises ExportError."""
+    """Makes `folder`, checks that files can be written there, and takes an earlier run's results out of it.
+
+    Whatever becomes of this run, nobody shall find the other one's files and take them for its results. Raises ExportError.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".perpwatch-writable"
         probe.write_bytes(b"")
         probe.unlink()
+        for name in RESULT_FILES:
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(f"{folder}: cannot be written ({error.strerror}); choose another --out, or permit it") from error
 
@@ -89,8 +94,8 @@ class Exporter:
         self._ended: set[str] = set()
         self._counts = {"anomalies": 0, "verdicts": 0, "audit": 0}
         self._last_record: bytes = b""
-        self._live: dict[Position, int] = {}  # windows of the live blobs whose ranking is still to come
-        self._lags_ns: list[int] = []  # from a live window's close to its ranked anomalies, one a window
+        self._live: dict[Position, int] = {}  # windows of the blobs whose ranking is still to come
+        self._lags_ns: list[int] = []  # from a window's close (at full speed: its publication) to its ranked anomalies
         self._counters: dict[str, Any] = {}
         self._closing: dict[str, Any] = {}  # what only the end of a source tells
 
@@ -144,7 +149,7 @@ class Exporter:
             return
         rows = entry.fields[b"rows"]
         self._spool["metrics"].write(len(rows).to_bytes(_LENGTH_BYTES, "little") + rows)
-        if entry.fields[b"phase"] == b"LIVE":
+        if entry.fields[b"phase"] != b"HISTORY":
             self._live[entry.position] = int(entry.fields[b"last"]) - int(entry.fields[b"first"]) + 1
 
     def _ranked(self, entry: Entry) -> None:
@@ -184,9 +189,6 @@ class Exporter:
             raise ExportError(f"{where}: cannot be written ({error.strerror}); make room or choose another --out") from error
 
     def _write(self, facts: Mapping[str, Any], wall: Mapping[str, Any]) -> dict[str, Any]:
-        # An earlier run's summary must not stand beside this run's files, not even for a moment.
-        for name in ("summary.json", "labels.jsonl"):
-            (self._folder / name).unlink(missing_ok=True)
         files = {
             "metrics.parquet": self._write_file("metrics.parquet", self._write_metrics),
             "anomalies.jsonl": self._write_file("anomalies.jsonl", self._write_anomalies),

@@ -94,7 +94,9 @@ class Feed:
             if isinstance(self._source, VenueSource) and self._closed - self._snapshot_closed >= SNAPSHOT_WINDOWS:
                 self._snapshot(self._source)
         self._take(self._engine.finish())
-        endless = self._meta.source == "venue" and self._meta.until_ns is None
+        endless = (
+            self._meta.source == "venue" and self._meta.until_ns is None and self._publisher.phase(self._newest_ns) == "LIVE"
+        )
         labels = [msgspec.to_builtins(label) for label in self._source.labels()]
         self._publisher.end(
             {

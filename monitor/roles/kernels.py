@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -24,12 +25,30 @@ _PACKAGES: Final = ("engine", "models", "monitor")
 _VARIABLE: Final = "NUMBA_CACHE_DIR"
 
 
-def use_cache() -> None:
-    """Names the cache folder to numba, here and in every child. To be called before numba is imported.
+class CacheError(Exception):
+    """No folder for compiled kernels: what, where, what to do."""
 
-    A folder that the user chose stays the user's choice.
+    exit_code: Final = 2
+
+
+def use_cache() -> Path:
+    """Names a cache folder that can be written to numba, here and in every child. To be called before numba is imported.
+
+    A folder that the user chose stays the user's choice; without one it lies in the user's cache folder, and where that cannot
+    be written, among the temporary files.
+
+    Raises:
+        CacheError: none of them can be written. Numba does not run without one.
     """
-    os.environ.setdefault(_VARIABLE, str(_own_folder()))
+    chosen = os.environ.get(_VARIABLE)
+    folders = [Path(chosen)] if chosen else [home / _own_name() for home in _homes()]
+    for folder in folders:
+        if _usable(folder):
+            os.environ[_VARIABLE] = str(folder)
+            return folder
+    raise CacheError(
+        f"{folders[-1]}: compiled kernels cannot be kept there; set NUMBA_CACHE_DIR to a folder that you may write to"
+    )
 
 
 def is_warm(config: RunConfig) -> bool:
@@ -40,12 +59,11 @@ def is_warm(config: RunConfig) -> bool:
 def mark_warm(config: RunConfig) -> None:
     """Remembers that the kernels for a run like `config` are compiled, and drops those of this code's older states."""
     stamp = _stamp(config)
-    # A cache that cannot be written is slow, not wrong.
+    # The stamp is a hint: without it the next start looks once more.
     with contextlib.suppress(OSError):
-        stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.touch()
-    own = _own_folder()
-    if stamp.parent == own:
+    own = stamp.parent
+    if own.name == _own_name():
         for folder in own.parent.glob(f"{own.name.rpartition('-')[0]}-*"):
             if folder != own:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -54,13 +72,28 @@ def mark_warm(config: RunConfig) -> None:
 def _stamp(config: RunConfig) -> Path:
     source = config.source
     kind = f"files-{source.format}" if isinstance(source, FilesSpec) else "venue"
-    return Path(os.environ.get(_VARIABLE) or _own_folder()) / f"warm-{kind}-{_digest(_code())[:16]}"
+    return Path(os.environ[_VARIABLE]) / f"warm-{kind}-{_digest(_code())[:16]}"
 
 
-def _own_folder() -> Path:
-    """Named by where the code lies (two checkouts do not share, for numba's index holds times of files) and what it says."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "perpwatch"
-    return home / f"kernels-{_digest(str(_ROOT).encode())[:8]}-{_digest(_code())[:16]}"
+def _homes() -> list[Path]:
+    """Where the cache may lie, the better place first. One among the temporary files is each user's own."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # Path's own raises without a home
+    return [home / "perpwatch", Path(tempfile.gettempdir()) / f"perpwatch-cache-{os.getuid()}"]
+
+
+def _own_name() -> str:
+    """By where the code lies (two checkouts do not share, for numba's index holds times of files) and what it says."""
+    return f"kernels-{_digest(str(_ROOT).encode())[:8]}-{_digest(_code())[:16]}"
+
+
+def _usable(folder: Path) -> bool:
+    """Whether `folder` is there, or could be made, and is ours to write: what lies in it will be run as code."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder.parent.stat().st_uid in (0, os.getuid())
+    except OSError:
+        return False
 
 
 def _code() -> bytes:

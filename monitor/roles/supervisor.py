@@ -102,11 +102,6 @@ def _checked(config: RunConfig) -> RunConfig:
         (Path(config.state_dir) / "logs").mkdir(exist_ok=True)
     except OSError as error:
         raise RunError(f"{config.state_dir}: cannot hold the run ({error.strerror}); set TMPDIR to one that can") from error
-    if config.out_dir is not None:
-        try:
-            prepare_folder(Path(config.out_dir))
-        except ExportError as error:
-            raise RunError(str(error)) from error
     if config.board_port is not None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -116,6 +111,12 @@ def _checked(config: RunConfig) -> RunConfig:
                 raise RunError(
                     f"port {config.board_port} on 127.0.0.1 is not free ({error.strerror}); choose another with --port"
                 ) from error
+    # Last, because it takes an earlier run's results away.
+    if config.out_dir is not None:
+        try:
+            prepare_folder(Path(config.out_dir))
+        except ExportError as error:
+            raise RunError(str(error)) from error
     return config
 
 
@@ -151,7 +152,7 @@ class _BrokenError(Exception):
 
 
 class _Signals:
-    """Counts SIGINT and SIGTERM while it is in force."""
+    """Counts SIGINT, SIGTERM and SIGHUP (a closed terminal) while it is in force."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -163,7 +164,7 @@ class _Signals:
         return _EXIT_SIGNALLED + self._number
 
     def __enter__(self) -> _Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._count)
         return self
 
@@ -214,6 +215,8 @@ class _Supervisor:
             with Progress() as progress:
                 self._go(progress)
                 if self._signals.count > 1:
+                    if self._exporter is not None:
+                        print(f"perpwatch: stopped at once; {self._config.out_dir} got no results", file=sys.stderr)
                     return self._signals.exit_code
                 self._end_roles()
                 progress.note("writing the results")
@@ -382,5 +385,5 @@ class _Supervisor:
                 print(f"perpwatch: the run's keys are still on the server ({error})", file=sys.stderr)
 
     def _server_trouble(self, error: Exception | None) -> str:
-        what = "the embedded server ended" if not self._server.alive() else f"{error}"
+        what = f"the run's own server ({self._server.kind}) ended" if not self._server.alive() else f"{error}"
         return f"{what}; the run is given up. Start it again; nothing of it can be taken for whole"

@@ -314,7 +314,7 @@ class BinanceFuturesSource:
         self._first_reject.setdefault(reason, self._where(file, number))
 
     def _where(self, file: int, number: int) -> str:
-        return f"{self._recordings[file].member}, line {number}"
+        return f"{self._recordings[file].member.name}, line {number}"
 
 
 def _stop_waiting(symbol: _Symbol, batch: EventBatch) -> None:

@@ -37,6 +37,11 @@ def open_source(paths: Sequence[Path], format: Format = "auto") -> Source:
     return LobsterSource(members) if format == "lobster" else BinanceFuturesSource(_frames(members))
 
 
+def resolve_format(paths: Sequence[Path], format: Format) -> Format:
+    """`format`, or what `auto` finds in the files. Raises SourceError as `open_source` does."""
+    return _format_of(find_members(paths)) if format == "auto" else format
+
+
 def _format_of(members: Sequence[Member]) -> Format:
     found: dict[Format, Member] = {}
     for member in members:

@@ -69,6 +69,24 @@ def test_ctrl_c_in_a_run_with_an_end_leaves_what_was_done_and_says_so(tmp_path):
         assert verify(live.out).windows == len(window_indices(live.out)) >= 20
 
 
+def test_a_run_that_fails_leaves_no_older_results_to_be_taken_for_its_own(tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("summary.json", "audit.jsonl", "notes.txt"):
+        (tmp_path / "out" / name).write_text("of yesterday")
+    (tmp_path / "diary.txt").write_text("dear diary\n")
+    with Run(tmp_path, FilesSpec(paths=(str(tmp_path / "diary.txt"),))) as failed:
+        assert failed.wait(60)[0] == 2
+    assert [path.name for path in failed.out.iterdir()] == ["notes.txt"]
+
+
+def test_a_run_without_an_end_that_never_went_live_is_not_complete(tmp_path):
+    with Run(tmp_path, VenueSpec(seed=4, start_ns=START_NS, history_seconds=80_000)) as early:
+        early.until(lambda: early.window("rank") > FIRST)
+        early.process.send_signal(signal.SIGHUP)
+        early.wait(60)
+        assert early.result()["summary"]["complete"] is False
+
+
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
     with Run(tmp_path, ENDLESS, speed="1x") as live:
         live.until(lambda: live.window("rank") > FIRST + 20)
@@ -78,7 +96,9 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path):
         time.sleep(0.5)
         assert live.process.poll() is None
         live.process.send_signal(signal.SIGTERM)
-        assert live.wait(15) == (143, "")
+        code, said = live.wait(15)
+        assert code == 143
+        assert "stopped at once" in said
         assert all(gone(pid) for pid in pids)
         assert not (live.out / "summary.json").exists()
 

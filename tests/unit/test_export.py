@@ -133,8 +133,9 @@ def test_a_later_run_replaces_our_files_and_no_others(redis, tmp_path):
     folder = tmp_path / "out"
     export(redis, folder, [WINDOWS], labels=[])
     (folder / "mine.txt").write_text("keep")
+    prepare_folder(folder)
+    assert list(files(folder)) == ["mine.txt"], "an earlier run's results could be taken for this run's"
     export(redis, folder, [WINDOWS])
-    assert "labels.jsonl" not in files(folder), "the earlier run's truth stands beside this run's results"
     assert files(folder)["mine.txt"] == b"keep"
     assert not [name for name in files(folder) if name.endswith(".tmp")]
 
@@ -161,8 +162,7 @@ def test_an_entry_that_was_trimmed_before_it_was_spooled_is_an_error(redis, tmp_
 
 def test_results_that_cannot_be_written_leave_no_summary(redis, tmp_path):
     folder = tmp_path / "out"
-    export(redis, folder, [WINDOWS])
-    (folder / "anomalies.jsonl").unlink()
+    prepare_folder(folder)
     (folder / "anomalies.jsonl").mkdir()
     with pytest.raises(ExportError, match=r"cannot be written .*choose another --out"):
         export(redis, folder, [WINDOWS])

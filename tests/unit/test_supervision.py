@@ -6,12 +6,14 @@ import os
 import pickle
 import shutil
 import sys
+import tempfile
 import time
 
 import numpy as np
 import pytest
 
 from models.anomaly import Anomaly
+from monitor.cli import state_dir
 from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.incidents.evidence import Evidence
 from monitor.metrics.catalogue import METRIC_NAMES
@@ -97,6 +99,7 @@ def test_the_stamp_goes_with_the_cache_and_the_code(tmp_path, monkeypatch):
     venue = RunConfig("r", VenueSpec(1, 0, 0), "/s")
     files = RunConfig("r", FilesSpec(paths=("a.zip",)), "/s")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
+    kernels.use_cache()
     assert not is_warm(venue)
     mark_warm(venue)
     assert is_warm(venue)
@@ -116,15 +119,44 @@ def test_changed_code_gets_a_cache_of_its_own_and_the_old_one_goes(tmp_path, mon
     def folders():
         return set((tmp_path / "perpwatch").iterdir())
 
+    kernels.use_cache()
     mark_warm(venue)
     (old,) = folders()
     monkeypatch.setattr(kernels.metadata, "version", lambda name: "another")
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    kernels.use_cache()
     assert not is_warm(venue)
     mark_warm(venue)
     (new,) = folders()
     assert new != old
-    kernels.use_cache()
+    assert kernels.use_cache() == new
     assert os.environ["NUMBA_CACHE_DIR"] == str(new)
+
+
+def test_without_a_home_kernels_go_to_the_temporary_files_and_without_those_it_is_said(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    assert kernels.use_cache().is_relative_to(tmp_path / "tmp")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "chosen"))
+    with pytest.raises(kernels.CacheError, match="set NUMBA_CACHE_DIR"):
+        kernels.use_cache()
+
+
+def test_what_killed_runs_left_goes_and_what_running_ones_have_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "perpwatch-run-left"
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "journal").write_bytes(b"1")
+    with state_dir() as first:
+        assert not left.exists()
+        with state_dir() as second:
+            assert first.exists()
+            assert first != second
+    assert list(tmp_path.iterdir()) == []
 
 
 def anomaly(family, start, end):

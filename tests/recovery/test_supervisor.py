@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -126,8 +127,10 @@ def test_on_a_board_the_guard_goes_on_when_the_models_cannot(tmp_path):
         redis = connect(server.url)
         redis.set(Keys("test").anomalies, "not a stream")
         with Run(tmp_path, ENDLESS, redis_url=server.url, speed="1x", board_port=port) as crippled:
-            deaths = tmp_path / "state" / "logs" / "score.log"
-            crippled.until(lambda: deaths.exists() and deaths.read_text().count("is a string, not a stream") > STRIKES)
+            log = tmp_path / "state" / "logs" / "score.log"
+            # Each death leaves one line of its own that begins with the error's class.
+            deaths = re.compile(r"^redis\.exceptions\.ResponseError: .*is a string, not a stream", re.M)
+            crippled.until(lambda: log.exists() and len(deaths.findall(log.read_text())) > STRIKES)
             judged = crippled.window("guard")
             crippled.until(lambda: crippled.window("guard") > judged + 2, 10)
             crippled.process.send_signal(signal.SIGTERM)
@@ -135,7 +138,7 @@ def test_on_a_board_the_guard_goes_on_when_the_models_cannot(tmp_path):
             crippled.process.send_signal(signal.SIGTERM)
             code, said = crippled.wait(30)
         assert code == 143
-        assert said.count("score died 5 times without getting any further") == 1
+        assert said.count(f"score died {STRIKES} times without getting any further") == 1
         assert "the run goes on without it" in said
         redis.close()
 

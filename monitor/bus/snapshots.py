@@ -1,4 +1,6 @@
-"""State of a role at a position, signed: a pickle is code, so nothing is unpickled that this run did not write itself.
+"""State of a role at a position, in Redis, signed: a pickle is code, and none is unpickled that this run did not write itself.
+
+What feed keeps is arrays and numbers, no code: it lies unsigned in the venue's journal.
 
 The key is the run's own (`RunConfig.snapshot_key`). The signature covers role and position too, so that a snapshot
 cannot be put in another's place.
@@ -8,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from monitor.bus.commit import SetValue
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _MAC_BYTES: Final = 32
-_MAGIC: Final = b"PWS1"
 
 
 class SnapshotError(Exception):
-    """A snapshot that was not written by this run, or not whole."""
+    """A snapshot that was not written by this run."""
 
 
 class Snapshot(NamedTuple):
@@ -71,26 +70,3 @@ def from_redis(redis: Redis, keys: Keys, role: str, signer: Signer) -> Snapshot 
     if position is None or sealed is None:
         return None
     return signer.open(Position.parse(position), sealed, keys.snapshot(role))
-
-
-def to_file(path: Path, signer: Signer, snapshot: Snapshot) -> None:
-    """Writes `snapshot` so that `path` always holds a whole one, old or new."""
-    head = _MAGIC + str(snapshot.position).encode().ljust(32)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(head + signer.seal(snapshot))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def from_file(path: Path, signer: Signer) -> Snapshot | None:
-    """The snapshot in `path`, None if there is no such file. Raises SnapshotError."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    head = len(_MAGIC) + 32
-    if len(data) < head + _MAC_BYTES or not data.startswith(_MAGIC):
-        raise SnapshotError(f"{path}: is no snapshot")
-    return signer.open(Position.parse(data[len(_MAGIC) : head].strip()), data[head:], str(path))

@@ -9,8 +9,8 @@ import pytest
 
 from engine.contract import OP_DTYPE
 from engine.journal import Journal, JournalError
+from tests.journal_kit import CONFIG, ChainVenue, content
 
-CONFIG = bytes(range(32))
 SIZES = (3, 1, 4)
 
 
@@ -30,9 +30,9 @@ def whole(tmp_path_factory):
     return path, batches, ends
 
 
-def content(directory):
+def opened(directory):
     journal = Journal.open(directory, CONFIG, "read")
-    return journal, b"".join(ops.tobytes() for ops in journal.batches())
+    return journal, content(journal)
 
 
 def test_cut_at_every_byte(whole, tmp_path):
@@ -41,7 +41,7 @@ def test_cut_at_every_byte(whole, tmp_path):
     copy = tmp_path / path.name
     for size in range(len(data)):
         copy.write_bytes(data[:size])
-        journal, found = content(tmp_path)
+        journal, found = opened(tmp_path)
         kept = sum(end <= size for end in ends[1:])
         assert found == b"".join(ops.tobytes() for ops in batches[:kept])
         assert (journal.torn is None) == (size in ends or size < ends[0])
@@ -57,28 +57,50 @@ def test_appending_after_a_torn_end_leaves_no_trace_of_it(whole, tmp_path, kept,
         assert "were cut" in str(journal.torn)
         assert journal.ops == sum(SIZES[:kept])
         journal.append(batches[kept])
-    found, ops = content(tmp_path)
+    found, ops = opened(tmp_path)
     assert found.torn is None
     assert ops == b"".join(b.tobytes() for b in batches[: kept + 1])
 
 
-def test_one_changed_byte_is_never_read_as_another_op(whole, tmp_path):
+@pytest.mark.parametrize("flip", [0x01, 0x55, 0xFF])
+def test_one_changed_byte_is_never_read_as_another_op(whole, tmp_path, flip):
     path, batches, ends = whole
     data = path.read_bytes()
     copy = tmp_path / path.name
     good = [b"".join(ops.tobytes() for ops in batches[:n]) for n in range(len(batches) + 1)]
     refused = 0
     for at in range(len(data)):
-        copy.write_bytes(data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :])
+        copy.write_bytes(data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :])
         try:
-            _, found = content(tmp_path)
+            journal, found = opened(tmp_path)
         except JournalError:
             refused += 1
             continue
         # Only in the last batch can damage look like a torn end.
         assert at >= ends[-2]
         assert found == good[-2]
+        assert journal.torn is not None
     assert refused == ends[-2]
+
+
+def test_a_batch_of_another_segment_is_not_read(whole, tmp_path):
+    path, _, ends = whole
+    data = path.read_bytes()
+    with Journal.open(tmp_path, CONFIG, "append", 2):
+        pass
+    other = tmp_path / "000000000002.journal"
+    other.write_bytes(other.read_bytes() + data[ends[0] : ends[1]])
+    journal, found = opened(tmp_path)
+    assert found == b""
+    assert "after op 0" in journal.torn
+
+
+def test_batches_in_another_order_are_refused(whole, tmp_path):
+    path, _, ends = whole
+    data = path.read_bytes()
+    (tmp_path / path.name).write_bytes(data[: ends[0]] + data[ends[1] :])
+    with pytest.raises(JournalError, match=f"at byte {ends[0]} expected op 0, found op 3"):
+        Journal.open(tmp_path, CONFIG, "read")
 
 
 def test_a_lost_segment_is_noticed(whole, tmp_path):
@@ -86,9 +108,29 @@ def test_a_lost_segment_is_noticed(whole, tmp_path):
     shutil.copy(path, tmp_path / path.name)
     with Journal.open(tmp_path, CONFIG, "append", 2) as journal:
         journal.append(batches[0])
-    (tmp_path / path.name).write_bytes(path.read_bytes()[:-1])
+    first, second = sorted(tmp_path.iterdir())
+    data = first.read_bytes()
+    first.write_bytes(data[:-1])
     with pytest.raises(JournalError, match="holds ops up to 4, the next segment starts at 8"):
         Journal.open(tmp_path, CONFIG, "read")
-    (tmp_path / path.name).unlink()
+    first.unlink()
     with pytest.raises(JournalError, match="the ops before 8 are missing"):
         Journal.open(tmp_path, CONFIG, "read")
+    first.write_bytes(data)
+    second.unlink()
+    with pytest.raises(JournalError, match="a newer epoch took over, and its segment is missing"):
+        Journal.open(tmp_path, CONFIG, "append", 1)
+
+
+def test_ops_that_a_snapshot_knows_are_missed(whole, tmp_path):
+    path, _, ends = whole
+    shutil.copy(path, tmp_path / path.name)
+    venue = ChainVenue()
+    with Journal.open(tmp_path, CONFIG, "append", 1) as journal:
+        for ops in journal.batches():
+            venue.apply(ops)
+        journal.write_snapshot(venue)
+    (tmp_path / path.name).write_bytes(path.read_bytes()[: ends[2]])
+    with pytest.raises(JournalError, match="was written after op 8, the journal ends at 4; restore"):
+        Journal.open(tmp_path, CONFIG, "append", 1)
+    assert Journal.open(tmp_path, CONFIG, "read").newest_snapshot() is None

@@ -7,7 +7,7 @@ import pytest
 from monitor.bus.commit import Ack, Committer, Output
 from monitor.bus.keys import Keys
 from monitor.bus.position import START, Position
-from monitor.bus.snapshots import Signer, Snapshot, SnapshotError, from_file, from_redis, to_file, to_sets
+from monitor.bus.snapshots import Signer, Snapshot, SnapshotError, from_redis, to_sets
 from monitor.bus.streams import CONSUMER, OrderedReader, StreamError, read_after, read_between
 
 KEYS = Keys("test")
@@ -93,7 +93,7 @@ def test_positions_order_as_ids_do():
     assert Position(12).end().is_end
 
 
-def test_a_snapshot_is_opened_only_with_the_runs_key_by_its_role_at_its_place(redis, tmp_path):
+def test_a_snapshot_is_opened_only_with_the_runs_key_by_its_role_at_its_place(redis):
     signer = Signer(SECRET, "score")
     snapshot = Snapshot(Position(8), b"state \x00")
     committer = Committer.take(redis, KEYS, "score")
@@ -107,14 +107,3 @@ def test_a_snapshot_is_opened_only_with_the_runs_key_by_its_role_at_its_place(re
     redis.hset(KEYS.snapshot("score"), "position", "9-0")
     with pytest.raises(SnapshotError):
         from_redis(redis, KEYS, "score", signer)
-
-    path = tmp_path / "score.snapshot"
-    assert from_file(path, signer) is None
-    to_file(path, signer, snapshot)
-    assert from_file(path, signer) == snapshot
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(SnapshotError, match=r"score\.snapshot"):
-        from_file(path, signer)
-    path.write_bytes(b"")
-    with pytest.raises(SnapshotError, match="is no snapshot"):
-        from_file(path, signer)

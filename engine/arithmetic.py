@@ -1,4 +1,4 @@
-"""Multiply and divide through 128 bits: decisions are made in scaled 64-bit integers, and products do not fit in them."""
+"""Multiply and divide through 128 bits, for products of scaled 64-bit integers do not fit in them; and the fold of hashes."""
 
 from __future__ import annotations
 
@@ -54,3 +54,10 @@ def mul_div_floor(a: int, b: int, c: int) -> int:
         raise OverflowError("the quotient does not fit in 64 bits")
     result: int = -np.int64(quotient) if negative else np.int64(quotient)  # type: ignore[assignment]
     return result
+
+
+@njit(cache=True, nogil=True)
+def fold(h: np.uint64, value: int) -> np.uint64:
+    """`z ^ (z >> 32)` with `z = (h ^ value) * 0xFF51AFD7ED558CCD` modulo 2**64: one step of every state hash."""
+    h = (h ^ np.uint64(value)) * np.uint64(0xFF51AFD7ED558CCD)
+    return h ^ (h >> np.uint64(32))

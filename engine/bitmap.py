@@ -16,6 +16,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from engine.kernel import wide
+
 MAX_SIZE: Final = 64**3
 
 _ONE: Final = np.uint64(1)
@@ -49,12 +51,6 @@ def highest_bit(word: np.uint64) -> np.uint64:
 @overload(highest_bit, strict=False)
 def _highest_bit_compiled(word: types.Type) -> Callable[[np.uint64], np.uint64]:
     return lambda word: np.uint64(63) - _count_leading_zeros(word)  # type: ignore[call-arg]
-
-
-@njit(cache=True, nogil=True)
-def signed(word: np.uint64) -> int:
-    """A word as the integer that the rest of the engine counts with."""
-    return np.int64(word)  # type: ignore[return-value]
 
 
 @njit(cache=True, nogil=True)
@@ -98,4 +94,4 @@ def at_or_below(bitmap: np.void, i: int) -> int:
             word = bitmap["mid"][mid]
         low = (mid << _SIX) | highest_bit(word)
         word = bitmap["low"][low]
-    return signed((low << _SIX) | highest_bit(word))
+    return wide((low << _SIX) | highest_bit(word))

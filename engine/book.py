@@ -14,9 +14,9 @@ A record holds the orders (one cache line each, with a free list), an id index (
 side (`engine.ladder`: a window of ticks around the touch, a table for all prices beyond it). A level's orders are a doubly
 linked queue, oldest first.
 
-**Limits.** Prices are 1 … MAX_PRICE ticks, ids 1 … 2**63-1, and the lots of one side together stay below 2**63, so that no sum
-over orders or levels can overflow. Orders, levels outside the window and memory are bounded by the `Capacity`. Whatever does
-not fit is refused with a status and changes nothing.
+**Limits.** Prices are 1 … MAX_PRICE ticks, ids 1 … 2**63-1, and the lots of one side together stay below 2**63, so that no
+sum over orders or levels can overflow. Orders, levels outside the window and memory are bounded by the `Capacity`. Whatever
+does not fit is refused with a status and changes nothing.
 
 **Crossed books.** These functions never match. A book that is rebuilt from a feed may be crossed for a moment; only
 `engine.matching` keeps bid below ask.
@@ -33,8 +33,9 @@ import numpy as np
 from numba import njit
 
 from engine import id_index
-from engine.bitmap import signed
+from engine.arithmetic import fold
 from engine.contract import NO_ACCOUNT, NO_ORDER, EventFlag, EventKind
+from engine.kernel import wide
 from engine.ladder import NO_KEY, NO_LEVEL, close_level, find_level, next_key, open_level
 from engine.layout import LARGE, MAX_PRICE, MAX_QTY, MEDIUM, SMALL, Capacity, book_dtype, new_books
 
@@ -53,6 +54,7 @@ __all__ = [
     "best",
     "book_dtype",
     "clear",
+    "give_slot",
     "insert_at",
     "insert_order",
     "is_full",
@@ -60,6 +62,7 @@ __all__ = [
     "level_qty",
     "new_books",
     "next_level",
+    "next_slot",
     "order_lookup",
     "reduce_order",
     "remove_at",
@@ -67,6 +70,7 @@ __all__ = [
     "set_level",
     "side_key",
     "state_hash",
+    "take_slot",
     "top_levels",
 ]
 
@@ -112,6 +116,8 @@ _LEVEL: Final = int(EventKind.LEVEL)
 _CLEAR: Final = int(EventKind.CLEAR)
 _HIDDEN: Final = int(EventFlag.HIDDEN)
 _UNDATED: Final = int(EventFlag.UNDATED)
+_DERIVED: Final = int(EventFlag.DERIVED)
+_AUCTION: Final = int(EventFlag.AUCTION)
 
 # -- orders ------------------------------------------------------------------------------------------------------------
 
@@ -128,8 +134,8 @@ def order_lookup(book: np.void, order_id: int) -> int:
 
     A slot is good until the order leaves the book.
     """
-    slot = id_index.find(book["index"], book["orders"], order_id)[1]
-    return signed(slot) if slot else NO_SLOT
+    slot = id_index.find(book, order_id)[1]
+    return wide(slot) if slot else NO_SLOT
 
 
 @njit(cache=True, nogil=True)
@@ -140,9 +146,34 @@ def is_full(book: np.void) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def take_slot(book: np.void) -> np.uint64:
+    """A free place of the pool, which must not be full."""
+    slot = np.uint64(book["free"])
+    if slot:
+        book["free"] = book["orders"][slot]["next"]
+    else:
+        book["used"] += 1
+        slot = np.uint64(book["used"])
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def next_slot(book: np.void) -> np.uint64:
+    """What `take_slot` will give."""
+    return np.uint64(book["free"]) if book["free"] else np.uint64(book["used"] + 1)
+
+
+@njit(cache=True, nogil=True)
+def give_slot(book: np.void, slot: np.uint64) -> None:
+    """Give a place back to the pool."""
+    book["orders"][slot]["next"] = book["free"]
+    book["free"] = slot
+
+
+@njit(cache=True, nogil=True)
 def insert_order(book: np.void, side: int, order_id: int, account: int, price: int, qty: int, ts_ns: int) -> int:
     """Put an order at the end of its level's queue. Returns a BookStatus; nothing changes unless it is OK."""
-    position, slot = id_index.find(book["index"], book["orders"], order_id)
+    position, slot = id_index.find(book, order_id)
     if slot:
         return _DUPLICATE_ORDER
     return insert_at(book, position, side, order_id, account, price, qty, ts_ns)
@@ -162,12 +193,7 @@ def insert_at(
     at = open_level(ladder, side_key(side, price))
     if at == NO_LEVEL:
         return _FAR_LEVELS_FULL
-    slot = book["free"]
-    if slot:
-        book["free"] = orders[slot]["next"]
-    else:
-        book["used"] += 1
-        slot = book["used"]
+    slot = take_slot(book)
     level = ladder["levels"][at]
     order = orders[slot]
     order["order_id"] = order_id
@@ -185,7 +211,7 @@ def insert_at(
     level["tail"] = slot
     level["lots"] += qty
     ladder["lots"] += qty
-    id_index.put(book["index"], position, order_id, np.uint64(slot))
+    id_index.put(book, position, order_id, slot)
     return _OK
 
 
@@ -210,7 +236,7 @@ def reduce_order(book: np.void, slot: int, qty: int) -> int:
 @njit(cache=True, nogil=True)
 def remove_order(book: np.void, slot: int) -> None:
     """Take a resting order out of the book; `slot` comes from `order_lookup`."""
-    position = id_index.find(book["index"], book["orders"], book["orders"][slot]["order_id"])[0]
+    position = id_index.find(book, book["orders"][slot]["order_id"])[0]
     remove_at(book, position, np.uint64(slot))
 
 
@@ -233,9 +259,8 @@ def remove_at(book: np.void, position: np.uint64, slot: np.uint64) -> None:
         level["tail"] = order["prev"]
     level["lots"] -= order["qty"]
     ladder["lots"] -= order["qty"]
-    id_index.remove(book["index"], position)
-    order["next"] = book["free"]
-    book["free"] = slot
+    id_index.remove(book, position)
+    give_slot(book, slot)
     if level["head"] == 0:
         close_level(ladder, key, at)
 
@@ -330,30 +355,23 @@ def set_level(book: np.void, side: int, price: int, qty: int, ts_ns: int) -> int
 
 
 @njit(cache=True, nogil=True)
-def _fold(h: np.uint64, value: int) -> np.uint64:
-    h = (h ^ np.uint64(value)) * np.uint64(0xFF51AFD7ED558CCD)
-    return h ^ (h >> np.uint64(32))
-
-
-@njit(cache=True, nogil=True)
 def state_hash(book: np.void) -> np.uint64:
-    """64 bits over what rests, the book's time and a half-done op, whatever the capacity and the layout of memory.
+    """64 bits over what rests and the book's time, whatever the capacity and the layout of memory.
 
-    fold(h, x) is z ^ (z >> 32) with z = (h ^ x) · 0xFF51AFD7ED558CCD modulo 2**64. A level is 1 folded with its side, price
-    and, order by order in the queue, id, account, qty and entry time. The book is 2 folded with its time and the id and
-    remainder of a half-done op, plus the sum of its levels modulo 2**64.
+    A level is 1 folded (`engine.arithmetic.fold`) with its side, price and, order by order in the queue, id, account,
+    displayed lots and entry time. The book is 2 folded with its time, plus the sum of its levels modulo 2**64.
     """
-    total = _fold(_fold(_fold(np.uint64(2), book["ts_ns"]), book["resume_id"]), book["resume_left"])
+    total = fold(np.uint64(2), book["ts_ns"])
     for side in range(2):
         ladder = book["sides"][side]
         key = ladder["touch"]
         while key != NO_KEY:
-            h = _fold(_fold(np.uint64(1), side), side_key(side, key))
+            h = fold(fold(np.uint64(1), side), side_key(side, key))
             slot = ladder["levels"][find_level(ladder, key)]["head"]
             while slot:
                 order = book["orders"][slot]
-                h = _fold(_fold(h, order["order_id"]), order["account"])
-                h = _fold(_fold(h, order["qty"]), order["ts_ns"])
+                h = fold(fold(h, order["order_id"]), order["account"])
+                h = fold(fold(h, order["qty"]), order["ts_ns"])
                 slot = order["next"]
             total += h
             key = next_key(ladder, key)
@@ -365,8 +383,9 @@ def apply_event(book: np.void, event: np.void) -> int:
     """Make one EVENT_DTYPE row's change to a book that is rebuilt from a feed. Returns a BookStatus; never matches.
 
     ADD inserts, with the entry time 0 where it is UNDATED; CANCEL takes `qty` off `order_id`; TRADE takes `qty` off the maker
-    `contra_order_id` unless it is HIDDEN or the id is NO_ORDER; LEVEL sets an aggregated level; CLEAR empties the book.
-    `leaves` is not looked at: not every source has it. The book's time follows the event's, and stays where an event is late.
+    `contra_order_id` unless it is HIDDEN or the id is NO_ORDER, and off `order_id` too in an AUCTION; LEVEL sets an
+    aggregated level unless it is DERIVED; CLEAR empties the book. `leaves` is not looked at: not every source has it. The
+    book's time follows the event's, and stays where an event is late.
     """
     kind = event["kind"]
     book["ts_ns"] = max(book["ts_ns"], event["ts_ns"])
@@ -380,8 +399,13 @@ def apply_event(book: np.void, event: np.void) -> int:
     if kind == _TRADE:
         if event["flags"] & _HIDDEN or event["contra_order_id"] == NO_ORDER:
             return _NO_EFFECT
-        return _take(book, event["contra_order_id"], event["qty"])
+        status: int = _take(book, event["contra_order_id"], event["qty"])
+        if event["flags"] & _AUCTION:
+            status = max(status, _take(book, event["order_id"], event["qty"]))
+        return status
     if kind == _LEVEL:
+        if event["flags"] & _DERIVED:
+            return _NO_EFFECT
         if event["side"] > 1:
             return _BAD_VALUE
         return set_level(book, event["side"], event["price"], event["qty"], event["ts_ns"])

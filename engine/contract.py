@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Version of both dtypes and of every code in this module. Codes are added to, never given another meaning."""
 
 NO_ACCOUNT: Final = -1
@@ -41,41 +41,99 @@ class OpKind(IntEnum):
     NEW = 1
     CANCEL = 2
     CLOCK = 3
-    """Time passes (journaled once a second, so that silence closes windows too)."""
+    """Time passes (journaled once a second, so that silence closes windows too). Ends what has expired."""
     REFERENCE = 4
     """A reference value from outside; `code` says which, `price` holds it."""
     TRANSFER = 5
     """A deposit (`qty` > 0) to or a withdrawal (`qty` < 0) from `account`'s wallet, in micro-units of the quote."""
+    AMEND = 6
+    """Changes `price`, `qty` or `trigger` of `order_id`; 0 keeps what is."""
+    CANCEL_ALL = 7
+    """Cancels every order of `account`, in `symbol` or (-1) everywhere."""
+    QUOTE = 8
+    """A leg of a mass quote: the legs up to the one without MORE replace the account's quotes in the symbol at once."""
+    STATE = 9
+    """The symbol goes to the `SymbolState` in `code`."""
+    CONNECT = 10
+    """A session of `account` begins; the flag CANCEL_ON_DISCONNECT says what its end means."""
+    DISCONNECT = 11
+    """The session ended, wanted or not."""
+    DEAD_MAN = 12
+    """All orders of `account` are cancelled once `qty` nanoseconds pass without another DEAD_MAN; 0 switches that off."""
 
 
 class OrderType(IntEnum):
     LIMIT = 0
     MARKET = 1
+    STOP_LIMIT = 2
+    STOP_MARKET = 3
+    TAKE_PROFIT_LIMIT = 4
+    TAKE_PROFIT_MARKET = 5
+    TRAILING_STOP = 6
+    """A market order at the trigger, which follows the reference at the distance in `price`."""
 
 
 class TimeInForce(IntEnum):
     GTC = 0
     IOC = 1
+    FOK = 2
+    """All of it at once, or nothing."""
+    GTD = 3
+    """Until `expire_s`."""
+
+
+class SelfTrade(IntEnum):
+    """What happens where an order would trade with its own account. The taker's mode decides."""
+
+    DEFAULT = 0
+    """What the symbol's rules say, which may be ALLOW."""
+    EXPIRE_TAKER = 1
+    EXPIRE_MAKER = 2
+    EXPIRE_BOTH = 3
+    DECREMENT = 4
+    """The smaller of both quantities is taken off both, without a trade."""
+    ALLOW = 5
+
+
+class SymbolState(IntEnum):
+    OPEN = 0
+    HALTED = 1
+    """Nothing is accepted, not even a cancel."""
+    CANCEL_ONLY = 2
+    REDUCE_ONLY = 3
+    """Only reduce-only orders and cancels."""
+    AUCTION = 4
+    """Limit orders rest without matching; leaving the state uncrosses the book at one price."""
 
 
 class OpFlag(IntFlag):
     NONE = 0
     POST_ONLY = 1
+    SLIDE = 2
+    """A post-only order that would cross goes one price step behind the other side's touch instead."""
+    REDUCE_ONLY = 4
+    CLOSE_POSITION = 8
+    """Reduce-only with the whole position as quantity; `qty` is 0."""
+    DORMANT = 16
+    """A conditional order that waits until its entry order trades first."""
+    MORE = 32
+    """A QUOTE leg that another leg of the same group follows."""
+    CANCEL_ON_DISCONNECT = 64
 
 
 class EventKind(IntEnum):
     """What happened. `qty` is always a change except for LEVEL, where it is the new displayed quantity."""
 
     ADD = 1
-    """An order rests: `qty` lots displayed at `price`."""
+    """An order rests: `qty` lots displayed at `price`. `code`: NONE, REDUCE_ONLY_EXCESS or ICEBERG_REFRESH."""
     CANCEL = 2
-    """The owner took `qty` lots of a resting order away; `leaves` is what still rests (0: the order is gone)."""
+    """`qty` lots of a resting order were taken away; `leaves` is what still rests (0: the order is gone); `code` says why."""
     TRADE = 3
     """`qty` lots traded at `price`. `side`, `order_id`, `account` are the taker's; `contra_*` and `leaves` the maker's."""
     DONE = 4
-    """The op's order never rests: filled on entry (`leaves` 0), or its remainder of `leaves` lots expired; `code` says why."""
+    """An order that does not rest ended: `qty` traded (0 if it waited), `leaves` expired; `code` says why."""
     REJECT = 5
-    """The op was refused and nothing changed; `code` says why."""
+    """The op was refused and nothing changed; `code` says why. THROTTLED and BANNED: `leaves` is the retry-after, ns."""
     LEVEL = 6
     """An aggregated feed says that `side` now displays `qty` lots at `price` (0: the level is gone)."""
     CLEAR = 7
@@ -88,6 +146,14 @@ class EventKind(IntEnum):
     """Nothing happened up to `ts_ns`. Belongs to no symbol (`symbol` -1)."""
     GAP = 11
     """The source lost messages before this point; `qty` is how many, if it can tell, else 0."""
+    ARM = 12
+    """A conditional order of `qty` lots (0: the position) waits for its trigger, which is in `price`."""
+    TRIGGER = 13
+    """A conditional order fires at the trigger in `price`; `code` is the `Reference` that reached it."""
+    STATE = 14
+    """The symbol is in `SymbolState` `code`. After an auction `price` is the clearing price and `qty` what traded at it."""
+    ACK = 15
+    """The op was done and no other event says so. CANCEL_ALL, DISCONNECT: `qty` orders were cancelled."""
 
 
 class EventFlag(IntFlag):
@@ -98,10 +164,16 @@ class EventFlag(IntFlag):
     """Part of a book snapshot, not order flow: changes the book, counts in no flow metric."""
     UNDATED = 4
     """An ADD of an order that entered before it was seen: `ts_ns` is when it was seen, and its age is unknown."""
+    DERIVED = 8
+    """A LEVEL that the events of orders already tell: changes no book that is rebuilt from them."""
+    AUCTION = 16
+    """A trade of an auction: both orders rested, both lose `qty`. The later of the two counts as the taker."""
+    REPLY = 32
+    """The one event that ends an op. What an op does besides, and what triggers and timers do later, has it not."""
 
 
 class Reason(IntEnum):
-    """Why an op was refused, or why an order ended. The `code` of REJECT, DONE and CANCEL events."""
+    """Why an op was refused, or why an order ended. The `code` of REJECT, DONE, CANCEL, ADD and ACK events."""
 
     NONE = 0
     FILLED = 1
@@ -124,10 +196,57 @@ class Reason(IntEnum):
     FAR_LEVELS_FULL = 14
     """The book holds as many price levels outside its ladder window as its capacity allows."""
     TIME_WENT_BACK = 15
+    UNKNOWN_ACCOUNT = 16
+    SYMBOL_STATE = 17
+    """The symbol's state does not allow it."""
+    BAD_TICK = 18
+    """A price that is no multiple of the symbol's price step."""
+    BAD_LOT = 19
+    """A quantity that is no multiple of the symbol's lot step."""
+    NOTIONAL_TOO_SMALL = 20
+    NOTIONAL_TOO_LARGE = 21
+    PRICE_OUT_OF_BOUNDS = 22
+    POSITION_LIMIT = 23
+    """Position and open orders of one account and side would not fit into 63 bits."""
+    FOK_NOT_FILLABLE = 24
+    BOUND_REACHED = 25
+    """A market order's remainder expired at its protection bound."""
+    SELF_TRADE = 26
+    """Self-trade prevention ended the order."""
+    SELF_TRADE_DECREMENT = 27
+    NOT_REDUCING = 28
+    """There is no position that a reduce-only order of this side could reduce."""
+    REDUCE_ONLY_EXCESS = 29
+    """What a reduce-only order has beyond the position was cut off."""
+    ICEBERG_REFRESH = 30
+    AMENDED = 31
+    NO_CHANGE = 32
+    """An amendment that changes nothing."""
+    MASS_CANCEL = 33
+    REPLACED = 34
+    """A quote made way for its account's next mass quote."""
+    QUOTE_BROKEN = 35
+    """Another leg of the group is wrong, or the group was not finished: no leg was applied."""
+    DISCONNECTED = 36
+    DEAD_MAN = 37
+    EXPIRED = 38
+    """The order's time was over."""
+    BAD_LINK = 39
+    """`link` names no order that this one could be paired with."""
+    LINKED = 40
+    """The other order of the pair traded, fired or ended."""
+    ENTRY_ENDED = 41
+    """The entry order that a dormant order waited for ended without a trade."""
+    WOULD_TRIGGER = 42
+    """A conditional order whose trigger is already reached."""
+    TRIGGERS_FULL = 43
+    """The book holds as many conditional or timed orders as its capacity allows."""
+    THROTTLED = 44
+    BANNED = 45
 
 
 class Reference(IntEnum):
-    """Which reference value a REFERENCE op or event carries in `price`, and its unit."""
+    """Which reference value a REFERENCE op or event carries in `price`, and its unit. INDEX, MARK and LAST also trigger."""
 
     INDEX = 1
     """Index price, micro-ticks."""
@@ -151,17 +270,25 @@ OP_DTYPE: Final = np.dtype(
         ("account", "<i8"),
         ("price", "<i8"),
         ("qty", "<i8"),
+        ("trigger", "<i8"),
+        ("display", "<i8"),
+        ("link", "<i8"),
         ("symbol", "<i4"),
+        ("expire_s", "<u4"),
         ("kind", "u1"),
         ("side", "u1"),
         ("order_type", "u1"),
         ("tif", "u1"),
+        ("stp", "u1"),
+        ("code", "u1"),
         ("flags", "<u2"),
-        ("code", "<u2"),
-        ("reserved", "<u4"),
     ]
 )
-"""One op: 56 bytes. `symbol` indexes the run's instrument table. `reserved` is zero: it keeps later versions aligned."""
+"""One op: 80 bytes. `symbol` indexes the run's instrument table (-1: none in particular).
+
+`trigger` is a price in ticks; `display` the lots an iceberg shows; `link` the id of an order that this one is paired with;
+`expire_s` UTC seconds; `stp` a `SelfTrade`; `code` a `Reference` (REFERENCE, conditional orders) or a `SymbolState` (STATE).
+"""
 
 EVENT_DTYPE: Final = np.dtype(
     [

@@ -1,4 +1,6 @@
-"""What is traded: tick, lot and margin of an instrument, and the rule packs that hold them (`packs/*.toml`).
+"""What is traded and under which rules: instruments, and the rule packs that hold them (`packs/*.toml`).
+
+Rules stand here in words and units that people use; `engine.rules` makes the numbers of the matching engine from them.
 
 >>> pack = load_pack("core")
 >>> btc = pack.instrument("BTC-PERP")
@@ -12,9 +14,11 @@ import re
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from importlib import resources
-from typing import Final
+from math import ceil
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from engine.contract import MICRO
 
@@ -22,6 +26,12 @@ SYMBOL_PATTERN: Final = r"[A-Za-z0-9._:/-]{1,32}"
 """Every symbol matches this in full: symbols end up in Redis keys, file names and HTML."""
 
 _SYMBOL = re.compile(SYMBOL_PATTERN)
+
+
+_Ppm = Annotated[int, Meta(ge=0, le=MICRO)]
+_Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+_Tokens = Annotated[int, Meta(ge=0, le=1_000_000)]
+_Seconds = Annotated[int, Meta(ge=1, le=366 * 86_400)]
 
 
 class PackError(ValueError):
@@ -40,6 +50,9 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         initial_rate_ppm: initial margin of the lowest tier, parts per million of notional.
         maintenance_rate_ppm: maintenance margin of the lowest tier, parts per million of notional.
         funding_interval_s: seconds between two funding settlements, 0 for an instrument without funding.
+        price_step: ticks that prices of orders are multiples of.
+        lot_step: lots that quantities of orders are multiples of.
+        min_notional: quote units that an order is worth at least, "0" for none; reduce-only orders may be worth less.
 
     Raises:
         ValueError: a malformed symbol or size, or a tick times lot that is no whole number of micro-units of the quote.
@@ -53,11 +66,16 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     initial_rate_ppm: int = MICRO
     maintenance_rate_ppm: int = MICRO
     funding_interval_s: int = 0
+    price_step: _Count = 1
+    lot_step: _Count = 1
+    min_notional: str = "0"
 
     def __post_init__(self) -> None:
         if not _SYMBOL.fullmatch(self.symbol):
             raise ValueError(f"symbol {self.symbol!r} does not match {SYMBOL_PATTERN}")
-        tick, lot = (_positive(self.symbol, key, getattr(self, key)) for key in ("tick_size", "lot_size"))
+        tick, lot = (_decimal(self.symbol, key, getattr(self, key)) for key in ("tick_size", "lot_size"))
+        if not tick or not lot:
+            raise ValueError(f"{self.symbol}: tick_size and lot_size must be positive numbers")
         notional = tick * lot * MICRO
         if notional != int(notional) or not 1 <= notional < 2**31:
             raise ValueError(
@@ -70,6 +88,8 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"{self.symbol}: margin rates must satisfy 0 < maintenance <= initial <= {MICRO} ppm")
         if self.funding_interval_s < 0:
             raise ValueError(f"{self.symbol}: funding_interval_s is {self.funding_interval_s}, it must not be negative")
+        if _decimal(self.symbol, "min_notional", self.min_notional) > MICRO:
+            raise ValueError(f"{self.symbol}: min_notional is {self.min_notional}, it must be at most {MICRO}")
 
     @property
     def tick(self) -> float:
@@ -85,6 +105,62 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def notional_micro(self) -> int:
         """Micro-units of the quote that one lot is worth at a price of one tick."""
         return int(Decimal(self.tick_size) * Decimal(self.lot_size) * MICRO)
+
+    @property
+    def min_notional_micro(self) -> int:
+        """Micro-units of the quote that an order is worth at least, rounded up."""
+        return ceil(Decimal(self.min_notional) * MICRO)
+
+
+class OrderRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds for the orders of every instrument. Rates in ppm are parts per million of the mark.
+
+    Attributes:
+        self_trade: what happens where an order that does not say would trade with its own account (RISK-SPEC section 8).
+        trigger_by: the price that drives a conditional order which does not say.
+        trailing_unit: unit of a trailing stop's distance: basis points of that price, or ticks.
+        reduce_only_excess: a resting reduce-only order larger than the position shrinks to it, or is cancelled.
+        bound_ppm: how far from the mark a limit order may pay more or ask less, 0: as far as it likes.
+        market_bound_ppm: how far from the mark a market order trades, 0: as far as there is somebody.
+        deltas: every change of a level is told by an event of its own, for readers that keep no orders.
+    """
+
+    self_trade: Literal["allow", "expire_taker", "expire_maker", "expire_both", "decrement"]
+    trigger_by: Literal["index", "mark", "last"]
+    trailing_unit: Literal["bps", "ticks"]
+    reduce_only_excess: Literal["shrink", "cancel"]
+    bound_ppm: _Ppm
+    market_bound_ppm: _Ppm
+    deltas: bool
+
+
+class ThrottleRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The token bucket of every account, and the bans of those who ignore it (RISK-SPEC 9.14).
+
+    Attributes:
+        tokens_per_s: tokens that come back in a second; 0 for no throttle.
+        burst: tokens of a full bucket.
+        order: tokens of a new or amended order, and of a mass quote.
+        reduce_only: tokens of a new order that only reduces.
+        cancel: tokens of anything else. What takes no token is never refused, not even in a ban.
+        ban_after: throttled ops before their retry-after that bring a ban.
+        ban_first_s: the first ban; each further one is twice as long.
+        ban_longest_s: the longest ban, and how long after one its account starts afresh.
+    """
+
+    tokens_per_s: _Tokens
+    burst: _Tokens
+    order: _Tokens
+    reduce_only: _Tokens
+    cancel: _Tokens
+    ban_after: _Count
+    ban_first_s: _Seconds
+    ban_longest_s: _Seconds
+
+    def __post_init__(self) -> None:
+        for key in ("order", "reduce_only", "cancel"):
+            if self.tokens_per_s and getattr(self, key) > self.burst:
+                raise ValueError(f"throttle.{key} is {getattr(self, key)}, it must not exceed throttle.burst, {self.burst}")
 
 
 class FundingRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,11 +180,13 @@ class FundingRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule pack: its instruments and how their prices are made."""
+    """One rule pack: its instruments, how their prices are made, and what holds for orders."""
 
     name: str
     version: int
     funding: FundingRules
+    orders: OrderRules
+    throttle: ThrottleRules
     instruments: tuple[Instrument, ...]
 
     def __post_init__(self) -> None:
@@ -142,11 +220,12 @@ def load_pack(name: str) -> Pack:
         raise PackError(f"rule pack {name}: {error}") from error
 
 
-def _positive(symbol: str, key: str, text: str) -> Decimal:
+def _decimal(symbol: str, key: str, text: str) -> Decimal:
+    """The number, finite and not negative."""
     try:
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{symbol}: {key} {text!r} is not a decimal number") from None
-    if not value.is_finite() or value <= 0:
-        raise ValueError(f"{symbol}: {key} {text!r} must be a positive number")
+    if not value.is_finite() or value < 0:
+        raise ValueError(f"{symbol}: {key} {text!r} must be a finite number that is not negative")
     return value

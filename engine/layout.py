@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from engine.id_index import FIRST_WORDS
 from engine.ladder import NO_KEY, ladder_dtype
 
 MAX_PRICE: Final = 2**62 - 1
@@ -34,15 +35,17 @@ class Capacity(msgspec.Struct, frozen=True):
     """Entries of the id index: a power of two, at least twice `orders` so that probes stay short."""
     far_levels: int
     """Price levels outside the window, each side."""
+    triggers: int
+    """Conditional and timed orders, where a book is matched; a rebuilt book has none."""
 
 
-SMALL: Final = Capacity("small", ladder_ticks=1024, orders=2048, ids=4096, far_levels=512)
+SMALL: Final = Capacity("small", ladder_ticks=1024, orders=2048, ids=4096, far_levels=512, triggers=512)
 """0.2 MB a book: many thinly populated symbols."""
 
-MEDIUM: Final = Capacity("medium", ladder_ticks=8192, orders=32_768, ids=65_536, far_levels=4096)
+MEDIUM: Final = Capacity("medium", ladder_ticks=8192, orders=32_768, ids=65_536, far_levels=4096, triggers=4096)
 """3 MB a book: a busy symbol of the built-in venue, a recorded equity."""
 
-LARGE: Final = Capacity("large", ladder_ticks=65_536, orders=262_144, ids=524_288, far_levels=16_384)
+LARGE: Final = Capacity("large", ladder_ticks=65_536, orders=262_144, ids=524_288, far_levels=16_384, triggers=16_384)
 """24 MB a book (touched only as it fills): a full-depth feed with a fine tick."""
 
 ORDER_DTYPE: Final = np.dtype(
@@ -55,10 +58,14 @@ ORDER_DTYPE: Final = np.dtype(
         ("next", "<u4"),
         ("prev", "<u4"),
         ("side", "u1"),
-        ("reserved", "u1", (15,)),  # to a cache line; a gap without a name would make copies differ in its bytes
+        # The next three are for a book that is matched: `engine.market`.
+        ("state", "u1"),
+        ("stp", "u1"),
+        ("reserved", "u1", (11,)),  # to a cache line; a gap without a name would make copies differ in its bytes
+        ("flags", "<u2"),
     ]
 )
-"""One resting order. `qty` is what still rests, `ts_ns` when it entered; `next` and `prev` link its level's queue (0: none)."""
+"""One resting order. `qty` is what it displays, `ts_ns` when it entered; `next` and `prev` link its level's queue (0: none)."""
 
 
 def book_dtype(capacity: Capacity) -> np.dtype[np.void]:
@@ -68,11 +75,11 @@ def book_dtype(capacity: Capacity) -> np.dtype[np.void]:
     fields: list[tuple[str, object, tuple[int, ...]]] = [
         ("orders", ORDER_DTYPE, (capacity.orders + 1,)),  # slot 0 is no order: links to it need no branch
         ("ts_ns", "<i8", ()),  # the time of the last op or event
-        ("resume_id", "<i8", ()),  # the op that `engine.matching` left half done; 0: none
-        ("resume_left", "<i8", ()),
         ("free", "<u4", ()),  # head of the free list, linked by `next`
         ("used", "<u4", ()),  # slots ever used: fresh memory needs no free list
         ("sides", ladder_dtype(capacity.ladder_ticks, capacity.far_levels), (2,)),
+        ("index_mask", "<u8", ()),
+        ("indexed", "<u8", ()),
         ("index", "<u8", (capacity.ids,)),
     ]
     size = np.dtype(fields).itemsize
@@ -87,4 +94,5 @@ def new_books(capacity: Capacity, n: int) -> np.ndarray:
     start = -memory.ctypes.data % _CACHE_LINE
     books = memory[start : start + n * dtype.itemsize].view(dtype)
     books["sides"]["touch"] = NO_KEY
+    books["index_mask"] = min(FIRST_WORDS, capacity.ids) - 1
     return books

@@ -24,6 +24,9 @@ RATE_ONE: Final = 10_000 * MICRO
 
 EIGHT_HOURS_S: Final = 8 * 3600
 
+_MOST: Final = 2**62
+"""Of a price times lots, so that a sum of two is an int64."""
+
 
 @njit(cache=True, nogil=True)
 def funding_price(index: int, rate: int, remaining_ns: int, interval_ns: int) -> int:
@@ -47,6 +50,8 @@ def mark_price(funding: int, basis: int, contract: int) -> int:
 def impact_price(prices: np.ndarray, lots: np.ndarray, levels: int, notional_micro: int, unit_micro: int) -> int:
     """Average price of a market order worth `notional_micro`, micro-ticks; 0 if the side is too thin for it.
 
+    A side whose next price is out of all proportion to those before it counts as thin, too.
+
     Args:
         prices: int64[levels…], ticks, best first.
         lots: int64[levels…] at those prices.
@@ -60,6 +65,8 @@ def impact_price(prices: np.ndarray, lots: np.ndarray, levels: int, notional_mic
     taken = 0
     for k in range(levels):
         worth = prices[k] * lots[k]
+        if taken > _MOST // prices[k]:
+            return 0
         if worth >= rest:
             return mul_div_floor(wanted, prices[k] * MICRO, taken * prices[k] + rest)
         taken += lots[k]

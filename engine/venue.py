@@ -1,18 +1,27 @@
-"""The venue: books, prices, wallets and positions, moved by one sequence of ops.
+"""The venue: a matched market, its prices, and wallets, moved by one sequence of ops.
 
     venue = Venue(load_pack("core"), ("BTC-PERP",), accounts=10, capacity=MEDIUM)
     events = venue.apply(ops)
 
-Every op yields at least one event, in the order of the ops, and nothing else changes the venue: the same ops give the same
+Every op ends in exactly one event with the flag REPLY, and nothing but ops changes the venue: the same ops give the same
 events and the same state, however they are cut into batches.
 
-NEW and CANCEL go to the book (`engine.matching`), after the venue has refused what only it can judge: an unknown account, time
-going back against any symbol, an order worth more than `MAX_ORDER_MICRO`. A trade moves both positions and both wallets.
-REFERENCE carries an index from outside and yields INDEX and MARK. TRANSFER changes a wallet. CLOCK, once a second, yields
-CLOCK, samples basis and premium, and yields the FUNDING_RATE of each symbol. The rate is published, and settled into the mark's
-next interval; no payment is made.
+Orders, sessions, symbol states and throttles are `engine.matching`'s, whose rules (`docs/matching.md`) hold for all ops, with
+three additions:
 
-Wallets are kept as cash: transfers and the money of all trades. `cash + Σ position · mark` is the account's wallet with
+- TRANSFER changes a wallet. It is refused like another op without a symbol, but takes no token of the throttle; BAD_QUANTITY
+  beyond `MAX_ORDER_MICRO` either way.
+- REFERENCE carries an index from outside. After the index and what it fires come the mark that the venue makes of it, as a
+  REFERENCE event without REPLY, and what that fires. A mark from outside is BAD_FIELD and an index above `MAX_INDEX` BAD_PRICE,
+  before anything else is looked at.
+- CLOCK, once a second, after what expires: samples basis and premium, and yields the FUNDING_RATE of each symbol. The rate is
+  published, and settled into the mark's next interval; no payment is made.
+
+**Time** is the engine's: it runs on in each symbol, and over all of them for ops without one. Ops of different symbols may
+therefore come in any order between two CLOCKs. Whoever reads the events without lateness, as our feed does, needs them in the
+order of their times; the simulation sorts its ops.
+
+**Wallets** are kept as cash: transfers and the money of all trades. `cash + Σ position · mark` is the account's wallet with
 unrealised profit, whatever it paid for its position.
 """
 
@@ -26,24 +35,24 @@ from numba import njit
 
 from engine.arithmetic import mul_div_floor
 from engine.arrays import pack_arrays, unpack_arrays
-from engine.book import Capacity, best, new_books, state_hash, top_levels
+from engine.book import NO_SYMBOL, Capacity, best, top_levels
 from engine.contract import (
     EVENT_DTYPE,
     MICRO,
     NO_ACCOUNT,
     NO_ORDER,
     OP_DTYPE,
+    EventFlag,
     EventKind,
     OpKind,
     Reason,
     Reference,
 )
 from engine.instruments import Pack
-from engine.matching import process
+from engine.market import Market, new_market, state_hash
+from engine.matching import MAX_TIME_NS, ROOM, process
 from engine.prices import basis_price, funding_price, funding_rate, impact_price, mark_price, premium
-
-MAX_ORDER_MICRO: Final = 2**53
-"""Highest value of one order, micro-units of the quote (nine billion): sums over accounts and trades then stay exact."""
+from engine.rules import MAX_ORDER_MICRO, order_rules, throttle
 
 MAX_INDEX: Final = 2**53
 """Highest index, micro-ticks."""
@@ -75,7 +84,8 @@ SYMBOL_DTYPE: Final = np.dtype(
 )
 """One symbol's prices: index, mark and last in micro-ticks, rates in micro-basis-points. 0: not known yet."""
 
-_HEAD_DTYPE: Final = np.dtype([("now_ns", "<i8"), ("seq", "<i8"), ("ops", "<i8")])
+_HEAD_DTYPE: Final = np.dtype([("ops", "<i8"), ("stage", "<i8"), ("next_rate", "<i8")])
+"""How many ops were applied, and how far the venue is with the one in hand: see `_apply_own`."""
 
 
 class Venue:
@@ -84,14 +94,21 @@ class Venue:
     def __init__(self, pack: Pack, symbols: tuple[str, ...], accounts: int, capacity: Capacity) -> None:
         self.instruments = tuple(pack.instrument(symbol) for symbol in symbols)
         self.capacity = capacity
-        self.books = new_books(capacity, len(symbols))
+        self.market: Market = new_market(
+            capacity,
+            len(symbols),
+            accounts,
+            [order_rules(pack, instrument) for instrument in self.instruments],
+            throttle(pack),
+        )
         self.prices = np.zeros(len(symbols), SYMBOL_DTYPE)
         self.cash = np.zeros(accounts, np.int64)
         """Micro-units of the quote, [accounts]."""
-        self.positions = np.zeros((accounts, len(symbols)), np.int64)
-        """Lots, [accounts, symbols]; short is negative."""
         self._head = np.zeros(1, _HEAD_DTYPE)
         self._buffer = np.zeros(_EVENTS, EVENT_DTYPE)
+        self._mark_op = np.zeros(1, OP_DTYPE)
+        self._mark_op["kind"] = OpKind.REFERENCE
+        self._mark_op["code"] = Reference.MARK
         for row, instrument in zip(self.prices, self.instruments, strict=True):
             row["unit_micro"] = instrument.notional_micro
             row["interval_s"] = instrument.funding_interval_s
@@ -102,14 +119,25 @@ class Venue:
             row["samples"] = pack.funding.basis_samples
 
     @property
+    def books(self) -> np.ndarray:
+        """What rests, `engine.book`, [symbols]."""
+        return self.market.books
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Lots, [accounts, symbols]; short is negative."""
+        lots: np.ndarray = self.market.holdings["lots"]
+        return lots
+
+    @property
     def now_ns(self) -> int:
-        """Time of the last op applied."""
-        return int(self._head[0]["now_ns"])
+        """The latest time of all ops applied."""
+        return int(self.market.heads[0]["now_ns"])
 
     @property
     def seq(self) -> int:
         """Number of the last event."""
-        return int(self._head[0]["seq"])
+        return int(self.market.heads[0]["seq"])
 
     @property
     def ops(self) -> int:
@@ -120,9 +148,10 @@ class Venue:
         """Applies ops (OP_DTYPE [n]) and returns their events (EVENT_DTYPE [m]), numbered on from `seq`."""
         if ops.dtype != OP_DTYPE:
             raise ValueError(f"the venue takes OP_DTYPE, not {ops.dtype}")
+        ops = np.require(ops, requirements=["C", "W"])  # for another layout numba would compile the whole engine anew
         parts = []
         while len(ops):
-            consumed, written = _apply(self.books, self.prices, self.cash, self.positions, self._head, ops, self._buffer)
+            consumed, written = _apply(self.market, self.prices, self.cash, self._head, ops, self._mark_op, self._buffer)
             parts.append(self._buffer[:written].copy())
             ops = ops[consumed:]
         return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, EVENT_DTYPE), *parts])
@@ -130,9 +159,8 @@ class Venue:
     def state_hash(self) -> int:
         """64 bits over everything that the venue's future depends on."""
         digest = hashlib.blake2b(digest_size=8)
-        for book in self.books:
-            digest.update(int(state_hash(book)).to_bytes(8, "little"))
-        for array in (self.prices, self.cash, self.positions, self._head):
+        digest.update(state_hash(self.market).to_bytes(8, "little"))
+        for array in (self.prices, self.cash, self._head):
             digest.update(array.tobytes())
         return int.from_bytes(digest.digest(), "little")
 
@@ -145,90 +173,166 @@ class Venue:
         unpack_arrays(snapshot, self._arrays())
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        return {
-            "books": self.books,
-            "prices": self.prices,
-            "cash": self.cash,
-            "positions": self.positions,
-            "head": self._head,
-        }
+        return {**self.market._asdict(), "prices": self.prices, "cash": self.cash, "head": self._head}
 
 
 @njit(cache=True, nogil=True)
 def _apply(
-    books: np.ndarray,
+    market: Market,
     prices: np.ndarray,
     cash: np.ndarray,
-    positions: np.ndarray,
     heads: np.ndarray,
     ops: np.ndarray,
+    mark_op: np.ndarray,
     events: np.ndarray,
 ) -> tuple[int, int]:
-    """Applies ops until they or the room for events run out. Returns (ops consumed, events written)."""
+    """Applies ops until they or the room for events run out. Returns (ops consumed, events written).
+
+    Where the room runs out, possibly in the midst of an op, what is half done stands in the market and in the venue's head.
+    Call again with the ops that were not consumed.
+    """
     head = heads[0]
     scratch = np.zeros((2, _IMPACT_LEVELS), np.int64)
-    written = 0
-    i = 0
-    # The most that an op other than an order yields is a CLOCK and a rate for each symbol.
-    while i < len(ops) and written + len(prices) + 2 <= len(events):
+    written = i = 0
+    while i < len(ops) and written + ROOM <= len(events):
         end = i
-        while end < len(ops) and _refusal(ops[end], head["now_ns"], prices, cash) == _FOR_THE_BOOK:
-            head["now_ns"] = ops[end]["ts_ns"]
+        while end < len(ops) and not _is_own(ops[end]):
             end += 1
         if end > i:
-            consumed, count = process(books, ops[i:end], events[written:], head["seq"] + 1)
-            _settle(prices, cash, positions, events[written : written + count])
-            head["seq"] += count
-            written += count
-            i += consumed
-            if i < end:
-                # The scan ran ahead of the buffer: time is that of the op that is half done or comes next.
-                head["now_ns"] = ops[i]["ts_ns"]
-                break
-            continue
-        op = ops[i]
-        reason = _refusal(op, head["now_ns"], prices, cash)
-        if reason != _ACCEPTED:
-            _write(events, written, head, _REJECT, op, op["qty"], reason)
-            written += 1
+            consumed, count = process(market, ops[i:end], events[written:])
+            _settle(prices, cash, events[written : written + count])
         else:
-            head["now_ns"] = op["ts_ns"]
-            written = _apply_other(books, prices, cash, head, op, events, written, scratch)
-        i += 1
+            consumed, count = _apply_own(market, prices, cash, head, ops[i : i + 1], mark_op, events[written:], scratch)
+        i += consumed
+        written += count
     head["ops"] += i
     return i, written
 
 
 @njit(cache=True, nogil=True)
-def _refusal(op: np.void, now_ns: int, prices: np.ndarray, cash: np.ndarray) -> int:
-    """The Reason the venue refuses an op, or _ACCEPTED, or _FOR_THE_BOOK where the book has the say."""
-    kind = op["kind"]
-    if op["ts_ns"] < now_ns:
-        return _TIME_WENT_BACK
-    if kind == _OP_CLOCK:
-        return _ACCEPTED
-    known = 0 <= op["symbol"] < len(prices)
-    if kind == _OP_REFERENCE:
-        if not known:
-            return _UNKNOWN_SYMBOL
-        if op["code"] != _INDEX:
-            return _BAD_FIELD
-        return _ACCEPTED if 0 < op["price"] <= MAX_INDEX else _BAD_PRICE
-    if not 0 <= op["account"] < len(cash):
-        return _BAD_FIELD
-    if kind == _OP_TRANSFER:
-        return _ACCEPTED if -MAX_ORDER_MICRO <= op["qty"] <= MAX_ORDER_MICRO else _BAD_QUANTITY
-    if known and op["qty"] > 0:
-        # A market order trades at prices of orders that passed this test themselves.
-        price = max(op["price"], 1)
-        if op["qty"] > MAX_ORDER_MICRO // prices[op["symbol"]]["unit_micro"] // price:
-            return _BAD_QUANTITY
-    return _FOR_THE_BOOK
+def _is_own(op: np.void) -> bool:
+    """Whether the engine alone cannot apply an op of this kind."""
+    return op["kind"] in (_OP_CLOCK, _OP_REFERENCE, _OP_TRANSFER)
 
 
 @njit(cache=True, nogil=True)
-def _settle(prices: np.ndarray, cash: np.ndarray, positions: np.ndarray, events: np.ndarray) -> None:
-    """Moves positions and cash by the trades among the events."""
+def _apply_own(
+    market: Market,
+    prices: np.ndarray,
+    cash: np.ndarray,
+    head: np.void,
+    ops: np.ndarray,
+    mark_op: np.ndarray,
+    events: np.ndarray,
+    scratch: np.ndarray,
+) -> tuple[int, int]:
+    """The next step of the one op in `ops`. Returns (1 if it is done, else 0; events written). `events` has ROOM or more.
+
+    A CLOCK goes from NEW over ENGINE (its expiries) to RATES; an index from NEW over ENGINE (what it fires) and MARK to MARKED
+    (what the mark fires). What the engine refuses stays in REFUSED until the engine is done with it. TRANSFER, and what the
+    venue refuses, is done at once.
+    """
+    op = ops[0]
+    if head["stage"] == _NEW:
+        if op["kind"] == _OP_TRANSFER:
+            _transfer(market, cash, op, events[0])
+            return 1, 1
+        reason = _own_refusal(op)
+        if reason != _NONE:
+            _refuse(market.heads[0], events[0], op, op["ts_ns"], reason)
+            return 1, 1
+    if head["stage"] in (_NEW, _ENGINE, _REFUSED):
+        done, count = process(market, ops, events)
+        _settle(prices, cash, events[:count])
+        if head["stage"] == _NEW:
+            head["stage"] = _ENGINE if _is_accepted(events[:count]) else _REFUSED
+            if head["stage"] == _ENGINE and op["kind"] == _OP_REFERENCE:
+                prices[op["symbol"]]["index"] = op["price"]
+        if done:
+            if head["stage"] == _REFUSED:
+                head["stage"] = _NEW
+                return 1, count
+            head["stage"] = _RATES if op["kind"] == _OP_CLOCK else _MARK
+            head["next_rate"] = 0
+        return 0, count
+    if head["stage"] == _RATES:
+        return _publish_rate(market, prices, head, op, events[0], scratch)
+    price = prices[op["symbol"]]
+    if head["stage"] == _MARK:
+        _update_mark(price, op["ts_ns"])
+    mark_op[0]["ts_ns"] = op["ts_ns"]
+    mark_op[0]["symbol"] = op["symbol"]
+    mark_op[0]["price"] = price["mark"]
+    done, count = process(market, mark_op, events)
+    if head["stage"] == _MARK:
+        events[0]["flags"] = 0  # the index had the reply
+    _settle(prices, cash, events[:count])
+    head["stage"] = _NEW if done else _MARKED
+    return done, count
+
+
+@njit(cache=True, nogil=True)
+def _own_refusal(op: np.void) -> int:
+    """The Reason why the venue refuses an index before the engine sees it, or NONE."""
+    if op["kind"] != _OP_REFERENCE:
+        return _NONE
+    if op["code"] == _MARK_CODE:
+        return _BAD_FIELD
+    return _BAD_PRICE if op["price"] > MAX_INDEX else _NONE
+
+
+@njit(cache=True, nogil=True)
+def _transfer(market: Market, cash: np.ndarray, op: np.void, event: np.void) -> None:
+    """Changes a wallet, or refuses to, and writes the one event of that."""
+    engine = market.heads[0]
+    now_ns = op["ts_ns"]
+    reason = _NONE
+    if op["symbol"] != NO_SYMBOL or now_ns > MAX_TIME_NS:
+        reason = _BAD_FIELD
+    elif not 0 <= op["account"] < len(cash):
+        reason = _UNKNOWN_ACCOUNT
+    elif now_ns < engine["now_ns"]:
+        reason = _TIME_WENT_BACK
+        now_ns = engine["now_ns"]
+    else:
+        engine["now_ns"] = now_ns
+        for k in range(len(market.books)):
+            market.books[k]["ts_ns"] = now_ns
+        if _has_unused_fields(op):
+            reason = _BAD_FIELD
+        elif not -MAX_ORDER_MICRO <= op["qty"] <= MAX_ORDER_MICRO:
+            reason = _BAD_QUANTITY
+    if reason == _NONE:
+        cash[op["account"]] += op["qty"]
+        _write(engine, event, _TRANSFER, op, now_ns, op["qty"], _REPLY, _NONE)
+    else:
+        _refuse(engine, event, op, now_ns, reason)
+
+
+@njit(cache=True, nogil=True)
+def _has_unused_fields(op: np.void) -> bool:
+    """Whether a TRANSFER says anything beyond account and quantity."""
+    wide = op["order_id"] | op["price"] | op["trigger"] | op["display"] | op["link"]
+    narrow = op["expire_s"] | op["side"] | op["order_type"] | op["tif"] | op["stp"] | op["code"] | op["flags"]
+    unused: bool = wide != 0 or narrow != 0
+    return unused
+
+
+@njit(cache=True, nogil=True)
+def _refuse(engine: np.void, event: np.void, op: np.void, now_ns: int, reason: int) -> None:
+    _write(engine, event, _REJECT, op, now_ns, op["qty"], _REPLY, reason)
+    event["order_id"] = op["order_id"]
+
+
+@njit(cache=True, nogil=True)
+def _is_accepted(events: np.ndarray) -> bool:
+    """Whether the engine took the CLOCK or the index whose first events these are; REJECTs of a mass quote may come before."""
+    return bool(np.any((events["kind"] == _CLOCK) | (events["kind"] == _REFERENCE)))
+
+
+@njit(cache=True, nogil=True)
+def _settle(prices: np.ndarray, cash: np.ndarray, events: np.ndarray) -> None:
+    """Moves cash by the trades among the events."""
     for i in range(len(events)):
         event = events[i]
         if event["kind"] == _TRADE:
@@ -236,49 +340,28 @@ def _settle(prices: np.ndarray, cash: np.ndarray, positions: np.ndarray, events:
             price["last"] = event["price"] * MICRO
             lots = event["qty"] if event["side"] == 0 else -event["qty"]
             money = lots * event["price"] * price["unit_micro"]
-            positions[event["account"], event["symbol"]] += lots
-            positions[event["contra_account"], event["symbol"]] -= lots
             cash[event["account"]] -= money
             cash[event["contra_account"]] += money
 
 
 @njit(cache=True, nogil=True)
-def _apply_other(
-    books: np.ndarray,
-    prices: np.ndarray,
-    cash: np.ndarray,
-    head: np.void,
-    op: np.void,
-    events: np.ndarray,
-    written: int,
-    scratch: np.ndarray,
-) -> int:
-    """Applies an accepted op that is not an order. Returns the events written so far."""
-    if op["kind"] == _OP_TRANSFER:
-        cash[op["account"]] += op["qty"]
-        _write(events, written, head, _TRANSFER, op, op["qty"], _NONE)
-        return written + 1
-    if op["kind"] == _OP_REFERENCE:
-        price = prices[op["symbol"]]
-        price["index"] = op["price"]
-        _update_mark(price, head["now_ns"])
-        _write(events, written, head, _REFERENCE, op, 0, _INDEX)
-        _write(events, written + 1, head, _REFERENCE, op, 0, _MARK)
-        events[written + 1]["price"] = price["mark"]
-        return written + 2
-    _write(events, written, head, _CLOCK, op, 0, _NONE)
-    events[written]["symbol"] = -1
-    written += 1
-    for k in range(len(prices)):
+def _publish_rate(
+    market: Market, prices: np.ndarray, head: np.void, op: np.void, event: np.void, scratch: np.ndarray
+) -> tuple[int, int]:
+    """Samples the next symbol with index and funding, and writes its rate. Returns (1 after the last, events written)."""
+    while head["next_rate"] < len(prices):
+        k = head["next_rate"]
+        head["next_rate"] += 1
         price = prices[k]
-        if price["index"] == 0 or price["interval_s"] == 0:
-            continue
-        _sample(books[k], price, head["now_ns"], scratch)
-        _write(events, written, head, _REFERENCE, op, 0, _FUNDING_RATE)
-        events[written]["price"] = price["funding_rate"]
-        events[written]["symbol"] = k
-        written += 1
-    return written
+        if price["index"] > 0 and price["interval_s"] > 0:
+            _sample(market.books[k], price, op["ts_ns"], scratch)
+            _write(market.heads[0], event, _REFERENCE, op, op["ts_ns"], 0, 0, _FUNDING_RATE)
+            event["price"] = price["funding_rate"]
+            event["symbol"] = k
+            event["account"] = NO_ACCOUNT
+            return 0, 1
+    head["stage"] = _NEW
+    return 1, 0
 
 
 @njit(cache=True, nogil=True)
@@ -295,7 +378,7 @@ def _update_mark(price: np.void, now_ns: int) -> None:
     for k in range(count):
         total += price["basis"][k]
     contract = price["last"] if price["last"] > 0 else index
-    price["mark"] = mark_price(with_funding, basis_price(index, total, count), contract)
+    price["mark"] = max(1, mark_price(with_funding, basis_price(index, total, count), contract))
 
 
 @njit(cache=True, nogil=True)
@@ -303,6 +386,7 @@ def _sample(book: np.void, price: np.void, now_ns: int, scratch: np.ndarray) -> 
     """Takes the one-second samples of basis and premium, and settles the rate where an interval ends.
 
     The mean premium is over the seconds since the interval began; seconds before the venue opened count as no premium.
+    Prices beyond twice the index say nothing but that somebody quotes nonsense: they count as twice the index.
     """
     interval_ns = price["interval_s"] * _SECOND_NS
     if now_ns >= price["next_funding_ns"]:
@@ -313,9 +397,9 @@ def _sample(book: np.void, price: np.void, now_ns: int, scratch: np.ndarray) -> 
     index = price["index"]
     bid, ask = best(book, 0), best(book, 1)
     if bid > 0 and ask > 0:
-        price["basis"][price["sampled"] % price["samples"]] = (bid + ask) * (MICRO // 2) - index
+        price["basis"][price["sampled"] % price["samples"]] = min((bid + ask) * (MICRO // 2) - index, index)
         price["sampled"] += 1
-    impact_bid = _impact(book, 0, price, scratch)
+    impact_bid = min(_impact(book, 0, price, scratch), 2 * index)
     impact_ask = _impact(book, 1, price, scratch)
     price["premium_sum"] += premium(index, impact_bid, impact_ask)
     elapsed_s = max(1, (now_ns - (price["next_funding_ns"] - interval_ns)) // _SECOND_NS)
@@ -330,12 +414,12 @@ def _impact(book: np.void, side: int, price: np.void, scratch: np.ndarray) -> in
 
 
 @njit(cache=True, nogil=True)
-def _write(events: np.ndarray, at: int, head: np.void, kind: int, op: np.void, qty: int, code: int) -> None:
-    head["seq"] += 1
-    event = events[at]
-    event["ts_ns"] = head["now_ns"]
-    event["seq"] = head["seq"]
-    event["order_id"] = op["order_id"] if kind == _REJECT else NO_ORDER
+def _write(engine: np.void, event: np.void, kind: int, op: np.void, now_ns: int, qty: int, flags: int, code: int) -> None:
+    """Writes an event of the venue itself; `engine` is the market's head, which counts them all."""
+    engine["seq"] += 1
+    event["ts_ns"] = now_ns
+    event["seq"] = engine["seq"]
+    event["order_id"] = NO_ORDER
     event["contra_order_id"] = NO_ORDER
     event["account"] = op["account"]
     event["contra_account"] = NO_ACCOUNT
@@ -345,13 +429,19 @@ def _write(events: np.ndarray, at: int, head: np.void, kind: int, op: np.void, q
     event["symbol"] = op["symbol"]
     event["kind"] = kind
     event["side"] = op["side"] if op["side"] <= 1 else 0  # readers index by it
-    event["flags"] = 0
+    event["flags"] = flags
     event["code"] = code
 
 
+# What the venue has done of the op in hand: `_apply_own`.
+_NEW: Final = 0
+_ENGINE: Final = 1
+_REFUSED: Final = 2
+_RATES: Final = 3
+_MARK: Final = 4
+_MARKED: Final = 5
+
 # Plain integers: Numba stores these into arrays without touching the enums.
-_ACCEPTED: Final = -1
-_FOR_THE_BOOK: Final = -2
 _OP_CLOCK: Final = int(OpKind.CLOCK)
 _OP_REFERENCE: Final = int(OpKind.REFERENCE)
 _OP_TRANSFER: Final = int(OpKind.TRANSFER)
@@ -360,11 +450,11 @@ _REJECT: Final = int(EventKind.REJECT)
 _REFERENCE: Final = int(EventKind.REFERENCE)
 _TRANSFER: Final = int(EventKind.TRANSFER)
 _CLOCK: Final = int(EventKind.CLOCK)
-_INDEX: Final = int(Reference.INDEX)
-_MARK: Final = int(Reference.MARK)
+_REPLY: Final = int(EventFlag.REPLY)
+_MARK_CODE: Final = int(Reference.MARK)
 _FUNDING_RATE: Final = int(Reference.FUNDING_RATE)
 _NONE: Final = int(Reason.NONE)
-_UNKNOWN_SYMBOL: Final = int(Reason.UNKNOWN_SYMBOL)
+_UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
 _BAD_QUANTITY: Final = int(Reason.BAD_QUANTITY)
 _BAD_PRICE: Final = int(Reason.BAD_PRICE)
 _BAD_FIELD: Final = int(Reason.BAD_FIELD)

@@ -67,14 +67,18 @@ def put_op(scene: Scene, ts_ns: int, kind: int, k: int, account: int, order_id: 
     op["account"] = account
     op["price"] = 0
     op["qty"] = 0
+    op["trigger"] = 0
+    op["display"] = 0
+    op["link"] = 0
     op["symbol"] = k
+    op["expire_s"] = 0
     op["kind"] = kind
     op["side"] = 0
     op["order_type"] = 0
     op["tif"] = 0
-    op["flags"] = 0
+    op["stp"] = 0
     op["code"] = 0
-    op["reserved"] = 0
+    op["flags"] = 0
     return op
 
 
@@ -98,14 +102,15 @@ def send_resting(scene: Scene, ts_ns: int, k: int, slot: int, account: int, side
 
 
 @njit(cache=True, nogil=True)
-def send_taker(scene: Scene, ts_ns: int, k: int, account: int, side: int, limit: int, qty: int) -> None:
-    """An order that never rests: IOC at `limit`, or a market order where that is 0."""
+def send_taker(scene: Scene, ts_ns: int, k: int, account: int, side: int, limit: int, qty: int, flags: int) -> None:
+    """An order that never rests: IOC at `limit`, or a market order where that is 0. `flags`: REDUCE_ONLY, or 0."""
     op = put_op(scene, ts_ns, _NEW, k, account, new_order_id(scene, NO_SLOT))
     op["side"] = side
     op["price"] = limit
     op["qty"] = qty
     op["order_type"] = _LIMIT if limit > 0 else _MARKET
     op["tif"] = _IOC
+    op["flags"] = flags
 
 
 @njit(cache=True, nogil=True)

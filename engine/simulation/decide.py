@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from engine.book import best
-from engine.contract import MICRO, EventKind, OpKind, Reference
+from engine.contract import MICRO, EventFlag, EventKind, OpKind, Reference
 from engine.simulation import incidents
 from engine.simulation.actions import free_slot, pick_active_member, put_op, room, send_cancel
 from engine.simulation.arrivals import carry_over, draw_arrivals, excite
@@ -16,7 +16,7 @@ from engine.simulation.config import TICK_NS, TICKS_PER_SECOND
 from engine.simulation.generator import below
 from engine.simulation.index import activity, advance_index
 from engine.simulation.makers import quote
-from engine.simulation.state import BOT, NO_SLOT, RESTS, SENT, Scene
+from engine.simulation.state import BOT, NO_SLOT, ORDERS, RESTS, SENT, Scene
 from engine.simulation.traders import CROWD, cancel_any, crowding, reduce_stressed, rest, take, transfer_usd
 
 _INDEX_EVERY: Final = 5
@@ -79,29 +79,47 @@ def decide(scene: Scene, start_ns: int, books: np.ndarray, prices: np.ndarray) -
 
 @njit(cache=True, nogil=True)
 def observe(scene: Scene, events: np.ndarray) -> None:
-    """Follows the own orders through the events. An id that its slot has forgotten belongs to an order given up earlier."""
+    """Follows the own orders through the events, whoever changed or ended them."""
     for i in range(len(events)):
         event = events[i]
         k, kind = event["symbol"], event["kind"]
-        if k < 0:
+        if not 0 <= k < len(scene.markets):
             continue
-        order_id = event["order_id"]
         if kind == _TRADE:
             usd = event["qty"] * scene.markets[k]["usd_per_lot"]
             scene.markets[k]["flow_usd"] += usd if event["side"] == 0 else -usd
-            order_id = event["contra_order_id"]
-        slot = order_id & NO_SLOT
-        if order_id == 0 or slot == NO_SLOT or scene.orders[k, slot]["order_id"] != order_id:
+            _take_lots(scene, k, event["contra_order_id"], event["qty"])
+            if event["flags"] & _AUCTION:
+                _take_lots(scene, k, event["order_id"], event["qty"])
             continue
-        order = scene.orders[k, slot]
-        if kind == _TRADE:
-            order["qty"] = event["leaves"]
-            if event["leaves"] == 0:
-                free_slot(scene, k, slot)
-        elif kind == _ADD:
-            order["state"] = RESTS
-            order["qty"] = event["leaves"]
-        elif kind == _REJECT and order["state"] == SENT:
+        slot = _slot_of(scene, k, event["order_id"])
+        if slot < 0:
+            continue
+        if kind == _ADD:
+            scene.orders[k, slot]["state"] = RESTS
+            scene.orders[k, slot]["qty"] = event["leaves"]
+        elif kind == _CANCEL_EVENT:
+            _take_lots(scene, k, event["order_id"], event["qty"])
+        elif kind == _DONE or (kind == _REJECT and scene.orders[k, slot]["state"] == SENT):
+            free_slot(scene, k, slot)
+
+
+@njit(cache=True, nogil=True)
+def _slot_of(scene: Scene, k: int, order_id: int) -> int:
+    """The slot of an order that somebody remembers, else -1: one that never rests, or that was given up earlier."""
+    slot = order_id & NO_SLOT
+    if order_id <= 0 or slot >= ORDERS or scene.orders[k, slot]["order_id"] != order_id:
+        return -1
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def _take_lots(scene: Scene, k: int, order_id: int, lots: int) -> None:
+    """A resting order lost lots; without any left it is forgotten."""
+    slot = _slot_of(scene, k, order_id)
+    if slot >= 0:
+        scene.orders[k, slot]["qty"] -= lots
+        if scene.orders[k, slot]["qty"] <= 0:
             free_slot(scene, k, slot)
 
 
@@ -168,5 +186,8 @@ _OP_TRANSFER: Final = int(OpKind.TRANSFER)
 _OP_REFERENCE: Final = int(OpKind.REFERENCE)
 _INDEX: Final = int(Reference.INDEX)
 _ADD: Final = int(EventKind.ADD)
+_CANCEL_EVENT: Final = int(EventKind.CANCEL)
 _TRADE: Final = int(EventKind.TRADE)
+_DONE: Final = int(EventKind.DONE)
 _REJECT: Final = int(EventKind.REJECT)
+_AUCTION: Final = int(EventFlag.AUCTION)

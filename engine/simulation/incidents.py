@@ -95,7 +95,7 @@ def _ramp_leverage(scene: Scene, start_ns: int) -> None:
         held = scene.positions[account, k] if side == 0 else -scene.positions[account, k]
         wanted = leverage * max(0.0, equity_usd(scene, account)) / market["usd_per_lot"]
         lots = min(int(wanted) - held, int(0.12 * market["depth_usd"] / market["usd_per_lot"]))
-        if lots < 1:
+        if lots < 1 or lots * market["usd_per_lot"] < market["least_usd"]:
             continue
         ts_ns = start_ns + 1 + below(g, TICK_NS // 2)
         own, other = (market["bid"], market["ask"]) if side == 0 else (market["ask"], market["bid"])
@@ -106,7 +106,7 @@ def _ramp_leverage(scene: Scene, start_ns: int) -> None:
                 cancel_later(scene, min(ts_ns + (_TURN - 1) * TICK_NS, incident["end_ns"] - 1), k, order_id)
         else:
             slack = 4 + other // 2000
-            send_taker(scene, ts_ns, k, account, side, other + slack if side == 0 else max(1, other - slack), lots)
+            send_taker(scene, ts_ns, k, account, side, other + slack if side == 0 else max(1, other - slack), lots, 0)
 
 
 @njit(cache=True, nogil=True)

@@ -54,6 +54,7 @@ MARKET_DTYPE: Final = np.dtype(
         ("vol", "<f8"),  # log units over one second
         ("activity", "<f8"),
         ("depth_usd", "<f8"),
+        ("least_usd", "<f8"),  # nobody sends an order worth less, unless it reduces
         ("base_rate", "<f8", (ARRIVALS,)),
         # The index path; see `index.py`.
         ("log_move", "<f8"),

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from engine.contract import OpFlag
 from engine.simulation.actions import (
     cancel_later,
     equity_usd,
@@ -84,13 +85,13 @@ def take(scene: Scene, ts_ns: int, k: int, side: int) -> bool:
                 continue
             wish_usd = min(usd, (1.0 - stretch) * target * equity * between(g, 0.2, 0.9))
             lots = int(wish_usd / market["usd_per_lot"])
-        if lots < 1:
+        if lots < 1 or (held >= 0 and lots * market["usd_per_lot"] < market["least_usd"]):
             continue
         limit = 0
         if uniform(g) < 0.6:
             slack = 1 + int(touch * between(g, 1e-4, 8e-4))
             limit = touch + slack if side == 0 else max(1, touch - slack)
-        send_taker(scene, ts_ns, k, account, side, limit, lots)
+        send_taker(scene, ts_ns, k, account, side, limit, lots, _REDUCE_ONLY if held < 0 else 0)
         return True
     return False
 
@@ -105,7 +106,7 @@ def rest(scene: Scene, ts_ns: int, k: int, side: int, account: int, fleeting: bo
     if held >= 0:
         means_usd -= notional_usd(scene, account)
     lots = int(min(usd, _CROWD_STAKE * means_usd) / market["usd_per_lot"])
-    if lots < 1 or not room(scene):
+    if lots < 1 or lots * market["usd_per_lot"] < market["least_usd"] or not room(scene):
         return
     slot = take_slot(scene, k)
     if slot < 0:
@@ -170,7 +171,7 @@ def reduce_stressed(scene: Scene, start_ns: int, k: int) -> None:
         if equity > 0.0 and notional < _STOP_OUT * equity:
             lots = max(1, int(0.15 * lots))
         lots = min(lots, max(1, int(0.15 * market["depth_usd"] / market["usd_per_lot"])))
-        send_taker(scene, start_ns + 1 + below(g, TICK_NS - 1), k, account, 1 if held > 0 else 0, 0, lots)
+        send_taker(scene, start_ns + 1 + below(g, TICK_NS - 1), k, account, 1 if held > 0 else 0, 0, lots, _REDUCE_ONLY)
 
 
 @njit(cache=True, nogil=True)
@@ -189,3 +190,6 @@ def transfer_usd(scene: Scene, account: int) -> float:
     elif equity > 3.0 * trader["wallet_usd"] and notional_usd(scene, account) < equity:
         usd = -0.5 * (equity - trader["wallet_usd"])
     return usd
+
+
+_REDUCE_ONLY: Final = int(OpFlag.REDUCE_ONLY)

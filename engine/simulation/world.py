@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import ceil, exp
 from typing import Final
 
 import numpy as np
@@ -52,6 +52,9 @@ _HOLDERS: Final = 0.9
 _LARGEST_HELD: Final = 0.4
 """Largest first position in depths of its market: nobody has built up more than the market bears."""
 
+_LEAST_OVER: Final = 1.05
+"""The smallest orders over the venue's minimum: it tests them at their own price, agents see the mark."""
+
 _PROFILES: Final = {
     # median wallet, sigma of its log, lowest and highest target leverage, cap over target
     RETAIL: (3_000.0, 1.2, 2.0, 7.0, 2.0),
@@ -75,6 +78,7 @@ def build_world(config: SimulationConfig, instruments: tuple[Instrument, ...]) -
         row["vol"] = market.vol_bps * 1e-4
         row["activity"] = market.activity
         row["depth_usd"] = market.depth_usd
+        row["least_usd"] = _LEAST_OVER * instrument.min_notional_micro / MICRO
         row["base_rate"] = base_rates(market.activity)
         row["mood"] = 0.25 * normal(g)
         row["fair"] = row["fair_before"] = row["home"]
@@ -193,6 +197,7 @@ def _makers(g: np.ndarray, markets: np.ndarray, accounts: np.ndarray) -> np.ndar
 def _first_positions(g: np.ndarray, scene: Scene, symbol: int) -> list[dict[str, int]]:
     """Orders that give most of a market's members a position, longs against shorts at the index."""
     market = scene.markets[symbol]
+    least = max(1, ceil(market["least_usd"] / market["usd_per_lot"]))
     longs: list[list[int]] = []
     shorts: list[list[int]] = []
     for account in scene.members[scene.starts[symbol] : scene.starts[symbol + 1]]:
@@ -202,7 +207,7 @@ def _first_positions(g: np.ndarray, scene: Scene, symbol: int) -> list[dict[str,
         stretch = 0.02 + 0.9 * uniform(g) ** 2
         usd = min(row["wallet_usd"] * row["target"] * stretch, _LARGEST_HELD * market["depth_usd"])
         lots = int(usd / market["usd_per_lot"])
-        if lots > 0:
+        if lots >= least:
             (longs if uniform(g) < 0.5 else shorts).append([int(account), lots])
     ops: list[dict[str, int]] = []
     price = round(float(market["fair"]))
@@ -217,7 +222,7 @@ def _first_positions(g: np.ndarray, scene: Scene, symbol: int) -> list[dict[str,
                 "tif": TimeInForce.IOC if side == Side.BUY else TimeInForce.GTC,
             })  # fmt: skip
             kind[-1][1] -= lots
-            if kind[-1][1] == 0:
+            if kind[-1][1] < least:
                 kind.pop()
     return ops
 

@@ -1,0 +1,59 @@
+"""From the words of a rule pack to the numbers that the matching engine works with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.contract import MICRO, Reference, SelfTrade
+from engine.instruments import Instrument, Pack
+from engine.layout import MAX_PRICE
+from engine.market import Rules, Throttle
+
+MAX_ORDER_MICRO: Final = 2**53
+"""Highest value of one order, micro-units of the quote (nine billion): sums over accounts and trades then stay exact."""
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+def order_rules(pack: Pack, instrument: Instrument) -> Rules:
+    """The rules of one instrument's orders, in ticks and lots.
+
+    >>> from engine.instruments import load_pack
+    >>> pack = load_pack("core")
+    >>> order_rules(pack, pack.instrument("BTC-PERP")).min_notional  # 5 USD at 0.005 USD a lot and tick
+    1000
+    """
+    unit_micro = instrument.notional_micro
+    return Rules(
+        price_step=instrument.price_step,
+        lot_step=instrument.lot_step,
+        min_notional=-(-instrument.min_notional_micro // unit_micro),
+        max_notional=max_notional(unit_micro),
+        bound_ppm=pack.orders.bound_ppm,
+        market_bound_ppm=pack.orders.market_bound_ppm,
+        self_trade=SelfTrade[pack.orders.self_trade.upper()],
+        trigger_by=Reference[pack.orders.trigger_by.upper()],
+        trailing_in_bps=pack.orders.trailing_unit == "bps",
+        shrink_reduce_only=pack.orders.reduce_only_excess == "shrink",
+        deltas=pack.orders.deltas,
+    )
+
+
+def max_notional(unit_micro: int) -> int:
+    """Highest price x quantity of an order, tick-lots worth `unit_micro` each: any price is then an int64 in micro-ticks."""
+    return min(MAX_ORDER_MICRO // unit_micro, MAX_PRICE // MICRO)
+
+
+def throttle(pack: Pack) -> Throttle:
+    """The throttle of every account, in nanoseconds."""
+    rules = pack.throttle
+    return Throttle(
+        interval_ns=_SECOND_NS // rules.tokens_per_s if rules.tokens_per_s else 0,
+        burst=rules.burst,
+        order=rules.order,
+        reduce_only=rules.reduce_only,
+        cancel=rules.cancel,
+        ban_after=rules.ban_after,
+        ban_first_ns=rules.ban_first_s * _SECOND_NS,
+        ban_longest_ns=rules.ban_longest_s * _SECOND_NS,
+    )

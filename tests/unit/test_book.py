@@ -112,13 +112,13 @@ def test_a_thousand_small_books_fit() -> None:
 @pytest.mark.parametrize(
     "capacity",
     [
-        Capacity("ticks are no power of two", ladder_ticks=96, orders=8, ids=16, far_levels=1),
-        Capacity("window too small", ladder_ticks=32, orders=8, ids=16, far_levels=1),
-        Capacity("window too large", ladder_ticks=2**19, orders=8, ids=16, far_levels=1),
-        Capacity("ids are no power of two", ladder_ticks=64, orders=8, ids=24, far_levels=1),
-        Capacity("too few ids", ladder_ticks=64, orders=9, ids=16, far_levels=1),
-        Capacity("no orders", ladder_ticks=64, orders=0, ids=16, far_levels=1),
-        Capacity("no far levels", ladder_ticks=64, orders=8, ids=16, far_levels=0),
+        Capacity("ticks are no power of two", ladder_ticks=96, orders=8, ids=16, far_levels=1, triggers=1),
+        Capacity("window too small", ladder_ticks=32, orders=8, ids=16, far_levels=1, triggers=1),
+        Capacity("window too large", ladder_ticks=2**19, orders=8, ids=16, far_levels=1, triggers=1),
+        Capacity("ids are no power of two", ladder_ticks=64, orders=8, ids=24, far_levels=1, triggers=1),
+        Capacity("too few ids", ladder_ticks=64, orders=9, ids=16, far_levels=1, triggers=1),
+        Capacity("no orders", ladder_ticks=64, orders=0, ids=16, far_levels=1, triggers=1),
+        Capacity("no far levels", ladder_ticks=64, orders=8, ids=16, far_levels=0, triggers=1),
     ],
     ids=lambda capacity: capacity.name,
 )
@@ -326,6 +326,27 @@ def test_clear_empties_both_sides(book: Book) -> None:
     assert int(state_hash(book)) == int(state_hash(new_books(TINY, 1)[0]))
 
 
+def fold(h: int, value: int) -> int:
+    z = (h ^ value % 2**64) * 0xFF51AFD7ED558CCD % 2**64
+    return z ^ z >> 32
+
+
+def chain(h: int, *values: int) -> int:
+    for value in values:
+        h = fold(h, value)
+    return h
+
+
+def test_state_hash_is_2_folded_with_the_time_plus_the_levels(book: Book) -> None:
+    add(book, 5, BUY, 100, qty=9, account=3, ts_ns=70)
+    add(book, 6, BUY, 100, qty=8, account=-1, ts_ns=71)
+    add(book, 7, SELL, 101, qty=4, account=2, ts_ns=72)
+    book["ts_ns"] = 80
+    bids = chain(1, BUY, 100, 5, 3, 9, 70, 6, -1, 8, 71)
+    asks = chain(1, SELL, 101, 7, 2, 4, 72)
+    assert int(state_hash(book)) == (fold(2, 80) + bids + asks) % 2**64
+
+
 def test_state_hash_sees_content_and_not_memory() -> None:
     book, other, roomy = new_books(TINY, 1)[0], new_books(TINY, 1)[0], new_books(SMALL, 1)[0]
     for b in (book, roomy):
@@ -378,6 +399,38 @@ def test_rebuild_from_mid_session_counts_what_it_never_saw(book: Book) -> None:
     assert status(book, EventKind.CANCEL, order_id=1, qty=2) is BookStatus.UNKNOWN_ORDER
     assert status(book, EventKind.TRADE, contra_order_id=1, qty=2) is BookStatus.UNKNOWN_ORDER
     assert status(book, EventKind.LEVEL, side=SELL, price=5, qty=0) is BookStatus.UNKNOWN_ORDER
+
+
+def test_a_trade_of_an_auction_takes_from_both_orders(book: Book) -> None:
+    add(book, 1, BUY, 105, qty=9)
+    add(book, 2, SELL, 100, qty=4)
+    auction = {"flags": EventFlag.AUCTION, "price": 103, "qty": 4}
+    assert status(book, EventKind.TRADE, order_id=2, contra_order_id=1, **auction) is BookStatus.OK
+    assert (levels(book, BUY), levels(book, SELL)) == ([(105, 5)], [])
+
+
+def test_a_trade_of_an_auction_tells_the_worse_of_both_outcomes(book: Book) -> None:
+    auction = {"order_id": 2, "contra_order_id": 1, "flags": EventFlag.AUCTION, "qty": 4}
+    add(book, 1, BUY, 105, qty=9)
+    assert status(book, EventKind.TRADE, **auction) is BookStatus.UNKNOWN_ORDER
+    assert levels(book, BUY) == [(105, 5)], "the maker is known"
+    add(book, 2, SELL, 100, qty=3)
+    assert status(book, EventKind.TRADE, **auction) is BookStatus.QTY_OVER
+    assert (levels(book, BUY), levels(book, SELL)) == ([(105, 1)], [])
+
+
+def test_a_derived_level_changes_nothing(book: Book) -> None:
+    add(book, 1, BUY, 100, qty=9)
+    assert status(book, EventKind.LEVEL, side=BUY, price=100, qty=9, flags=EventFlag.DERIVED) is BookStatus.NO_EFFECT
+    assert status(book, EventKind.LEVEL, side=BUY, price=99, qty=9, flags=EventFlag.DERIVED) is BookStatus.NO_EFFECT
+    assert levels(book, BUY) == [(100, 9)]
+
+
+@pytest.mark.parametrize("kind", [EventKind.ARM, EventKind.TRIGGER, EventKind.STATE, EventKind.ACK, EventKind.DONE])
+def test_what_does_not_rest_changes_no_book(book: Book, kind: EventKind) -> None:
+    add(book, 1, BUY, 100, qty=9)
+    assert status(book, kind, order_id=1, side=BUY, price=100, qty=9) is BookStatus.NO_EFFECT
+    assert levels(book, BUY) == [(100, 9)]
 
 
 @pytest.mark.parametrize(

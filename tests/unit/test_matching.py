@@ -1,4 +1,4 @@
-"""The rules of `engine.matching`, one by one."""
+"""The stream of events, whatever the ops: replies, numbers, fields, levels, buffers. The rules are in `test_matching_*.py`."""
 
 from __future__ import annotations
 
@@ -8,40 +8,35 @@ import numpy as np
 import pytest
 
 import engine.matching
-from engine.book import MAX_PRICE, MAX_QTY, best, new_books, next_level, state_hash
-from engine.contract import EVENT_DTYPE, NO_ACCOUNT, OP_DTYPE, EventKind, OpFlag, OpKind, OrderType, Reason, Side, TimeInForce
-from engine.matching import process, run
-from tests.oracle.flows import TINY, wandering_market
+from engine.book import new_books, next_level, set_level
+from engine.contract import EVENT_DTYPE, NO_ACCOUNT, EventFlag, EventKind, Reason
+from engine.market import Market, new_market
+from engine.matching import ROOM, process, run
+from tests.matching_kit import (
+    ACCOUNTS,
+    ANN,
+    BOB,
+    BUY,
+    CID,
+    DORMANT,
+    IOC,
+    LAST,
+    MARK,
+    MICRO,
+    OPEN,
+    REDUCE_ONLY,
+    SELL,
+    Op,
+    Scene,
+    as_rows,
+    clock,
+    mark,
+    show,
+    state,
+)
+from tests.oracle.flows import TINY, everything, wandering_market
 
-BUY, SELL = Side.BUY, Side.SELL
-
-
-def op(**fields: int) -> np.ndarray:
-    row = np.zeros(1, OP_DTYPE)
-    for name, value in fields.items():
-        row[name] = value
-    return row
-
-
-def new(order_id: int, side: int, price: int, qty: int, /, **fields: int) -> np.ndarray:
-    return op(**({"kind": OpKind.NEW, "order_id": order_id, "side": side, "price": price, "qty": qty, "account": 1} | fields))
-
-
-def market(order_id: int, side: Side, qty: int) -> np.ndarray:
-    return new(order_id, side, 0, qty, order_type=OrderType.MARKET)
-
-
-def cancel(order_id: int, account: int = 1) -> np.ndarray:
-    return op(kind=OpKind.CANCEL, order_id=order_id, account=account)
-
-
-def trade(*ops: np.ndarray, books: np.ndarray | None = None) -> list[tuple[str, int, int, int, str]]:
-    """(kind, other order or 0, price, qty, reason) of every event."""
-    events = run(new_books(TINY, 1) if books is None else books, np.concatenate(ops))
-    return [
-        (EventKind(e["kind"]).name, int(e["contra_order_id"]), int(e["price"]), int(e["qty"]), Reason(e["code"]).name)
-        for e in events
-    ]
+DERIVED, REPLY = EventFlag.DERIVED, EventFlag.REPLY
 
 
 def test_the_documented_example_is_true() -> None:
@@ -50,241 +45,255 @@ def test_the_documented_example_is_true() -> None:
     assert result.failed == 0
 
 
-def test_better_price_first_then_older_order_at_the_makers_price() -> None:
-    assert trade(
-        new(1, SELL, 101, 5), new(2, SELL, 100, 3), new(3, SELL, 100, 4), new(4, BUY, 105, 9)
-    )[3:] == [
-        ("TRADE", 2, 100, 3, "NONE"),
-        ("TRADE", 3, 100, 4, "NONE"),
-        ("TRADE", 1, 101, 2, "NONE"),
-        ("DONE", 0, 105, 9, "FILLED"),
-    ]  # fmt: skip
+# -- fields ------------------------------------------------------------------------------------------------------------
 
 
-def test_partial_fill_keeps_its_place_in_the_queue() -> None:
-    events = trade(new(1, BUY, 50, 5), new(2, BUY, 50, 5), new(3, SELL, 50, 2), new(4, BUY, 50, 1), new(5, SELL, 50, 6))
-    assert [e[1:4] for e in events if e[0] == "TRADE"] == [(1, 50, 2), (1, 50, 3), (2, 50, 3)]
+def fields(event: np.void) -> dict[str, int]:
+    """What is neither 0 nor nobody, but for the kind."""
+    named = dict(zip(EVENT_DTYPE.names, event.item(), strict=True))
+    nobody = [name for name in ("account", "contra_account") if named[name] == NO_ACCOUNT]
+    return {name: value for name, value in named.items() if value and name not in ("kind", *nobody)}
 
 
-def test_trade_event_tells_both_sides() -> None:
-    ops = np.concatenate([new(1, SELL, 100, 5, account=3, ts_ns=1), new(2, BUY, 101, 2, account=4, ts_ns=9)])
-    event = run(new_books(TINY, 1), ops)[1]
-    assert event.item() == (9, 2, 2, 1, 4, 3, 100, 2, 3, 0, EventKind.TRADE, BUY, 0, 0)
+ANNS, BOBS = {"account": ANN.number}, {"account": BOB.number}
+
+EVENTS = [
+    (ANN.sell(1, 5, 100), "ADD", {"order_id": 1, **ANNS, "side": SELL, "price": 100, "qty": 5, "leaves": 5, "flags": REPLY}),
+    (None, "LEVEL", {"side": SELL, "price": 100, "qty": 5, "flags": DERIVED}),
+    (
+        BOB.buy(2, 3, 101),
+        "TRADE",
+        {
+            "order_id": 2, "contra_order_id": 1, **BOBS, "contra_account": ANN.number, "side": BUY, "price": 100, "qty": 3,
+            "leaves": 2,
+        },
+    ),
+    (None, "LEVEL", {"side": SELL, "price": 100, "qty": 2, "flags": DERIVED}),
+    (None, "DONE", {"order_id": 2, **BOBS, "side": BUY, "price": 101, "qty": 3, "flags": REPLY, "code": Reason.FILLED}),
+    (
+        BOB.buy(3, 4, 99, tif=IOC),
+        "DONE",
+        {"order_id": 3, **BOBS, "side": BUY, "price": 99, "leaves": 4, "flags": REPLY, "code": Reason.IOC_REMAINDER},
+    ),
+    (
+        BOB.sell(4, 1, stop=90),
+        "ARM",
+        {"order_id": 4, **BOBS, "side": SELL, "price": 90, "qty": 1, "leaves": 1, "flags": REPLY},
+    ),
+    (
+        BOB.buy(5, 1, profit=80, flags=DORMANT | REDUCE_ONLY),
+        "ACK",
+        {"order_id": 5, **BOBS, "side": BUY, "price": 80, "qty": 1, "flags": REPLY},
+    ),
+    (mark(90), "REFERENCE", {"price": 90 * MICRO, "flags": REPLY, "code": MARK}),
+    (None, "TRIGGER", {"order_id": 4, **BOBS, "side": SELL, "price": 90, "qty": 1, "code": MARK}),
+    (None, "DONE", {"order_id": 4, **BOBS, "side": SELL, "leaves": 1, "code": Reason.NO_LIQUIDITY}),
+    (
+        ANN.cancel(1),
+        "CANCEL",
+        {"order_id": 1, **ANNS, "side": SELL, "price": 100, "qty": 2, "flags": REPLY, "code": Reason.BY_OWNER},
+    ),
+    (None, "LEVEL", {"side": SELL, "price": 100, "flags": DERIVED}),
+    (
+        ANN.sell(6, 7, -8),
+        "REJECT",
+        {"order_id": 6, **ANNS, "side": SELL, "price": -8, "qty": 7, "flags": REPLY, "code": Reason.BAD_PRICE},
+    ),
+    (ANN.cancel_all(), "ACK", {**ANNS, "flags": REPLY}),
+    (ANN.dead_man(0), "ACK", {**ANNS, "symbol": -1, "flags": REPLY}),
+    (state(OPEN), "STATE", {"flags": REPLY, "code": OPEN}),
+    (clock(1), "CLOCK", {"symbol": -1, "flags": REPLY}),
+]  # fmt: skip
+"""Ops (None: it is still the one before) with every event that they bring, and its fields but for those of 0 or nobody."""
 
 
-def test_remainder_of_a_limit_order_rests() -> None:
-    assert trade(new(1, SELL, 100, 2), new(2, BUY, 100, 5))[1:] == [("TRADE", 1, 100, 2, "NONE"), ("ADD", 0, 100, 3, "NONE")]
+def test_every_kind_of_event_field_by_field() -> None:
+    scene = Scene()
+    events = scene.events(*(op for op, _, _ in EVENTS if op))
+    assert [EventKind(event["kind"]).name for event in events] == [kind for _, kind, _ in EVENTS]
+    now = 0
+    for seq, (event, (op, _, expected)) in enumerate(zip(events, EVENTS, strict=True), 1):
+        now = op.get("ts_ns", now + 1) if op else now
+        told = {"ts_ns": now, "seq": seq} | expected
+        assert fields(event) == {name: value for name, value in told.items() if value}
 
 
-def test_ioc_and_market_remainders_expire() -> None:
-    books = new_books(TINY, 1)
-    ops = (
-        new(1, SELL, 100, 2),
-        new(2, BUY, 100, 5, tif=TimeInForce.IOC),
-        new(3, SELL, 99, 1),
-        market(4, BUY, 7),
-        market(5, SELL, 1),
-    )
-    assert trade(*ops, books=books) == [
-        ("ADD", 0, 100, 2, "NONE"),
-        ("TRADE", 1, 100, 2, "NONE"),
-        ("DONE", 0, 100, 2, "IOC_REMAINDER"),
-        ("ADD", 0, 99, 1, "NONE"),
-        ("TRADE", 3, 99, 1, "NONE"),
-        ("DONE", 0, 0, 1, "NO_LIQUIDITY"),
-        ("DONE", 0, 0, 0, "NO_LIQUIDITY"),
-    ]
-    assert best(books[0], BUY) == best(books[0], SELL) == 0
-
-
-def test_post_only_is_refused_if_any_part_would_trade() -> None:
-    flags = OpFlag.POST_ONLY
-    assert trade(new(1, SELL, 100, 2), new(2, BUY, 100, 5, flags=flags), new(3, BUY, 99, 5, flags=flags))[1:] == [
-        ("REJECT", 0, 100, 5, "POST_ONLY_WOULD_CROSS"),
-        ("ADD", 0, 99, 5, "NONE"),
-    ]
-
-
-def test_cancel_takes_what_is_left_and_only_once() -> None:
-    assert trade(new(1, SELL, 100, 5), new(2, BUY, 100, 2), cancel(1), cancel(1))[3:] == [
-        ("CANCEL", 0, 100, 3, "BY_OWNER"),
-        ("REJECT", 0, 0, 0, "UNKNOWN_ORDER"),
-    ]
-
-
-def test_cancel_that_lost_the_race_against_a_fill_is_refused() -> None:
-    assert trade(new(1, SELL, 100, 5), new(2, BUY, 100, 5), cancel(1))[-1] == ("REJECT", 0, 0, 0, "UNKNOWN_ORDER")
-
-
-def test_only_the_owner_cancels() -> None:
-    assert trade(new(1, SELL, 100, 5, account=2), cancel(1, account=3), cancel(1, account=2))[1:] == [
-        ("REJECT", 0, 0, 0, "NOT_OWNER"),
-        ("CANCEL", 0, 100, 5, "BY_OWNER"),
-    ]
-
-
-def test_live_id_is_refused_and_may_be_used_again_later() -> None:
-    assert trade(new(1, SELL, 100, 5), new(1, BUY, 90, 1), cancel(1), new(1, BUY, 90, 1))[1:] == [
-        ("REJECT", 0, 90, 1, "DUPLICATE_ORDER_ID"),
-        ("CANCEL", 0, 100, 5, "BY_OWNER"),
-        ("ADD", 0, 90, 1, "NONE"),
-    ]
+def test_numbers_run_on_from_call_to_call() -> None:
+    market = new_market(TINY, 1, ACCOUNTS)
+    first = run(market, as_rows(ANN.sell(1, 5, 100), BOB.buy(2, 9, 100)))
+    second = run(market, as_rows(ANN.cancel(1), BOB.cancel(2)))
+    assert [*first["seq"], *second["seq"]] == list(range(1, 1 + len(first) + len(second)))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "reason"),
+    ("op", "events", "reply"),
     [
-        (new(1, BUY, 10, 1, kind=OpKind.CLOCK), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, kind=0), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, side=2), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, order_type=2), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, tif=2), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, flags=2), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, flags=0x8001), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, code=1), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, reserved=1), Reason.BAD_FIELD),
-        (new(0, BUY, 10, 1), Reason.BAD_FIELD),
-        (new(-5, BUY, 10, 1), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, account=-1), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, flags=OpFlag.POST_ONLY, tif=TimeInForce.IOC), Reason.BAD_FIELD),
-        (new(1, BUY, 0, 1, flags=OpFlag.POST_ONLY, order_type=OrderType.MARKET), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, order_type=OrderType.MARKET), Reason.BAD_PRICE),
-        (new(1, BUY, 0, 1), Reason.BAD_PRICE),
-        (new(1, BUY, -1, 1), Reason.BAD_PRICE),
-        (new(1, BUY, MAX_PRICE + 1, 1), Reason.BAD_PRICE),
-        (new(1, BUY, 10, 0), Reason.BAD_QUANTITY),
-        (new(1, BUY, 10, -3), Reason.BAD_QUANTITY),
-        (cancel(0), Reason.BAD_FIELD),
-        (cancel(1, account=-1), Reason.BAD_FIELD),
-        (op(kind=OpKind.CANCEL, order_id=1, qty=1), Reason.BAD_FIELD),
-        (op(kind=OpKind.CANCEL, order_id=1, side=1), Reason.BAD_FIELD),
-        (new(1, BUY, 10, 1, symbol=1), Reason.UNKNOWN_SYMBOL),
-        (new(1, BUY, 10, 1, symbol=-1), Reason.UNKNOWN_SYMBOL),
-        (new(1, BUY, 10, 1, ts_ns=-1), Reason.TIME_WENT_BACK),
+        (CID.buy(9, 7, 101), 8, "ADD"),  # trade, level, trade, level, add, level; and the stop: trigger, done
+        (CID.buy(9, 1, 100), 7, "DONE"),  # trade, level, done; and the stop: trigger, trade, level, done
+        (ANN.cancel(1), 2, "CANCEL"),
+        (ANN.amend(1, price=102), 4, "ADD"),
+        (ANN.cancel_all(), 7, "ACK"),  # two cancels with their levels, the stop, the sleeper, the answer
+        (CID.cancel(1), 1, "REJECT"),
+        (clock(5), 3, "CLOCK"),  # order 2 expires
     ],
 )
-def test_wrong_op_is_refused_and_changes_nothing(wrong: np.ndarray, reason: Reason) -> None:
-    books = new_books(TINY, 1)
-    before = books.copy()
-    (event,) = run(books, wrong)
-    assert (event["kind"], Reason(event["code"])) == (EventKind.REJECT, reason)
-    assert event["side"] <= 1
-    assert event["symbol"] == (-1 if reason is Reason.UNKNOWN_SYMBOL else 0)
-    assert books.tobytes() == before.tobytes()
+def test_every_op_has_one_reply_whatever_else_it_does(op: Op, events: int, reply: str) -> None:
+    scene = Scene()
+    scene.do(ANN.sell(1, 2, 100), ANN.sell(2, 3, 101, until=5))
+    scene.do(ANN.buy(3, 1, stop=100, by=LAST), ANN.buy(4, 1, stop=100, flags=DORMANT | REDUCE_ONLY))
+    written = scene.events(op)
+    assert len(written) == events
+    assert [EventKind(event["kind"]).name for event in written if event["flags"] & REPLY] == [reply]
 
 
-def test_time_goes_back_for_one_book_only() -> None:
-    books = new_books(TINY, 2)
+# -- levels ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_level_follows_each_change_of_it_and_trades_at_one_price_make_one() -> None:
+    scene = Scene()
+    scene.do(ANN.sell(1, 2, 100), ANN.sell(2, 2, 100), ANN.sell(3, 5, 101))
+    assert scene.do(BOB.buy(4, 6, 101), levels=True) == [
+        ("TRADE", 4, 1, 100, 2),
+        ("TRADE", 4, 2, 100, 2),
+        ("LEVEL", "SELL", 100, 0),
+        ("TRADE", 4, 3, 101, 2),
+        ("LEVEL", "SELL", 101, 3),
+        ("DONE", 4, 6, 0, "FILLED"),
+    ]
+    assert scene.do(ANN.amend(3, qty=1), ANN.cancel(3), levels=True) == [
+        ("CANCEL", 3, 2, 1, "AMENDED"),
+        ("LEVEL", "SELL", 101, 1),
+        ("CANCEL", 3, 1, 0, "BY_OWNER"),
+        ("LEVEL", "SELL", 101, 0),
+    ]
+
+
+def test_levels_alone_give_the_book() -> None:
+    """Somebody who gets only LEVEL events, and applies each as it says, has the levels that ANN and BOB have made."""
+    scene, copy = Scene(), new_books(TINY, 1)[0]
     ops = [
-        new(1, BUY, 10, 1, ts_ns=5),
-        new(2, BUY, 10, 1, ts_ns=4),
-        new(3, BUY, 10, 1, ts_ns=4, symbol=1),
-        new(4, BUY, 9, 1, ts_ns=5),
-    ]
-    events = run(books, np.concatenate(ops))
-    assert events["kind"].tolist() == [EventKind.ADD, EventKind.REJECT, EventKind.ADD, EventKind.ADD]
-    assert events["ts_ns"].tolist() == [5, 5, 4, 5]
+        ANN.sell(1, 9, 101, show=2), BOB.sell(2, 4, 101), ANN.sell(3, 5, 102), BOB.buy(4, 3, 99), BOB.buy(5, 3, 98),
+        ANN.buy(6, 8, 101), BOB.amend(2, price=103), ANN.sell(7, 4, 98), BOB.cancel(5),
+    ]  # fmt: skip
+    for event in scene.events(*ops):
+        if event["kind"] == EventKind.LEVEL:
+            assert set_level(copy, int(event["side"]), int(event["price"]), int(event["qty"]), 0) == 0
+    # Order 6 took 2 of 1, the 4 of 2, and 2 of 1 again, so that 5 are left of 1, 2 of them displayed; order 2 was gone by then.
+    # Order 7 took the 3 of 4 at 99, and 1 of 5.
+    assert next_level(copy, int(SELL), 0) == (101, 2)
+    assert next_level(copy, int(SELL), 101) == (102, 5)
+    assert next_level(copy, int(SELL), 102) == (0, 0)
+    assert next_level(copy, int(BUY), 0) == (0, 0)
 
 
-def test_lots_of_one_side_stay_within_63_bits() -> None:
-    books = new_books(TINY, 1)
-    ops = (
-        new(1, BUY, 10, MAX_QTY - 1),
-        new(2, BUY, 5, 2),
-        new(3, BUY, 5, 1),
-        new(4, SELL, 20, MAX_QTY),
-        market(5, SELL, MAX_QTY),
-    )
-    assert trade(*ops, books=books) == [
-        ("ADD", 0, 10, MAX_QTY - 1, "NONE"),
-        ("REJECT", 0, 5, 2, "BAD_QUANTITY"),
-        ("ADD", 0, 5, 1, "NONE"),
-        ("ADD", 0, 20, MAX_QTY, "NONE"),
-        ("REJECT", 0, 0, MAX_QTY, "BAD_QUANTITY"),
-    ]
-    assert trade(market(6, BUY, 1), books=books) == [("REJECT", 0, 0, 1, "BAD_QUANTITY")]
-
-
-def test_stub_quotes_rest_and_are_reached() -> None:
-    events = trade(
-        new(1, SELL, 19_999_999, 7), new(2, SELL, 22_000, 1), new(3, BUY, 1, 9), new(4, BUY, 21_990, 1),
-        new(5, SELL, MAX_PRICE, 1), market(6, BUY, 9), market(7, SELL, 10),
-    )  # fmt: skip
-    assert [e[:4] for e in events[5:]] == [
-        ("TRADE", 2, 22_000, 1),
-        ("TRADE", 1, 19_999_999, 7),
-        ("TRADE", 5, MAX_PRICE, 1),
-        ("DONE", 0, 0, 9),
-        ("TRADE", 4, 21_990, 1),
-        ("TRADE", 3, 1, 9),
-        ("DONE", 0, 0, 10),
+def test_without_deltas_there_are_no_levels() -> None:
+    scene = Scene(deltas=False)
+    assert scene.do(ANN.sell(1, 2, 100), BOB.buy(2, 1, 100), ANN.cancel(1), levels=True) == [
+        ("ADD", 1, 100, 2),
+        ("TRADE", 2, 1, 100, 1),
+        ("DONE", 2, 1, 0, "FILLED"),
+        ("CANCEL", 1, 1, 0, "BY_OWNER"),
     ]
 
 
-def test_full_pool_refuses_what_would_rest_but_not_what_trades() -> None:
-    books = new_books(TINY, 1)
-    for i in range(TINY.orders):
-        trade(new(1 + i, BUY, 10, 1), books=books)
-    assert trade(new(100, BUY, 11, 1), books=books) == [("REJECT", 0, 11, 1, "POOL_FULL")]
-    assert trade(new(101, SELL, 10, 1), books=books)[-1] == ("DONE", 0, 10, 1, "FILLED")
-    trade(new(102, BUY, 10, 1), books=books)
-    events = trade(new(103, SELL, 10, TINY.orders + 1), books=books)
-    assert events[-1] == ("ADD", 0, 10, 1, "NONE")
+# -- buffers -----------------------------------------------------------------------------------------------------------
 
 
-def test_full_far_table_refuses_an_order_or_ends_its_remainder() -> None:
-    books = new_books(TINY, 1)
-    for i in range(TINY.far_levels + 1):
-        trade(new(1 + i, BUY, 10_000 - 1_000 * i, 1), books=books)
-    assert trade(new(20, BUY, 500, 1), books=books) == [("REJECT", 0, 500, 1, "FAR_LEVELS_FULL")]
-    assert trade(new(21, BUY, 9_000, 1), books=books)[-1][0] == "ADD", "a level that is there has room"
-    before = int(state_hash(books[0]))
-    assert trade(new(22, BUY, 20_000, 1), books=books)[-1][4] == "FAR_LEVELS_FULL", "the window cannot follow"
-    assert int(state_hash(books[0])) == before
-    trade(new(23, SELL, 30_000, 2), books=books)
-    assert trade(new(24, BUY, 30_000, 5), books=books) == [
-        ("TRADE", 23, 30_000, 2, "NONE"),
-        ("DONE", 0, 30_000, 2, "FAR_LEVELS_FULL"),
-    ]
-    assert next_level(books[0], BUY, 0) == (10_000, 1)
-
-
-@pytest.mark.parametrize("room", [1, 2, 3, 7])
-def test_any_event_buffer_gives_the_same_events(room: int) -> None:
-    ops = wandering_market(3_000, seed=3, spread=20.0, jump=0.002)
-    books, same = new_books(TINY, 2), new_books(TINY, 2)
-    expected = run(books, ops)
-    got = []
-    done = seq = 0
+def in_pieces(market: Market, ops: np.ndarray, rows: int) -> tuple[np.ndarray, Market]:
+    """Events and market of calls with a buffer of `rows`, full of rubbish; the market is copied from call to call."""
+    got, done = [], 0
     while done < len(ops):
-        events = np.full(room * EVENT_DTYPE.itemsize, 0xAA, np.uint8).view(EVENT_DTYPE)
-        consumed, written = process(same, ops[done:], events, seq + 1)
+        events = np.full(rows * EVENT_DTYPE.itemsize, 0xAA, np.uint8).view(EVENT_DTYPE)
+        consumed, written = process(market, ops[done:], events)
         assert consumed or written, "every call gets on"
         got.append(events[:written])
         done += consumed
-        seq += written
-        same = same.copy()  # the state of a half-done op is in the book, nowhere else
-    assert np.concatenate(got).tobytes() == expected.tobytes()
-    assert same.tobytes() == books.tobytes()
+        market = market.copy()  # what is half done is in the market, nowhere else
+    return np.concatenate(got), market
 
 
-def test_half_done_op_must_be_gone_on_with() -> None:
-    books = new_books(TINY, 1)
-    run(books, np.concatenate([new(1, SELL, 100, 1), new(2, SELL, 101, 1)]))
-    events = np.zeros(1, EVENT_DTYPE)
-    assert process(books, new(3, BUY, 101, 2), events, 1) == (0, 1)
-    for other in (new(4, BUY, 101, 2), cancel(3), cancel(2)):
-        with pytest.raises(ValueError, match="in the midst of another op"):
-            process(books, other, events, 2)
-    assert process(books, new(3, BUY, 101, 2), events, 2) == (0, 1)
-    assert process(books, new(3, BUY, 101, 2), events, 3) == (1, 1)
-    assert (events[0]["kind"], events[0]["code"], events[0]["contra_account"]) == (EventKind.DONE, Reason.FILLED, NO_ACCOUNT)
+@pytest.mark.parametrize("rows", [ROOM, ROOM + 1, ROOM + 7, 2 * ROOM, 1_000])
+def test_one_op_that_writes_more_than_a_buffer_holds_is_done_in_pieces(rows: int) -> None:
+    """20 levels of an iceberg each, which comes back 9 times: 200 trades, 180 refreshes, 20 levels told, and the end."""
+    makers = [ANN.sell(1 + i, 10, 100 + i, show=1) for i in range(20)]
+    before, taker = new_market(TINY, 1, ACCOUNTS), as_rows(BOB.buy(99, 200, 119))
+    run(before, as_rows(*makers))
+    events, after = in_pieces(before.copy(), taker, rows)
+    kinds = [EventKind(kind).name for kind in events["kind"]]
+    assert [kinds.count(kind) for kind in ("TRADE", "ADD", "LEVEL", "DONE")] == [200, 180, 20, 1]
+    assert show(events[-1]) == ("DONE", 99, 200, 0, "FILLED")
+    trades = events[events["kind"] == EventKind.TRADE]
+    assert trades["price"].tolist() == [100 + i // 10 for i in range(200)]
+    same = before.copy()
+    assert run(same, taker).tobytes() == events.tobytes()
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(after, same, strict=True))
 
 
-def test_books_do_not_touch_each_other() -> None:
+@pytest.mark.parametrize("rows", [ROOM, ROOM + 1, ROOM + 7])
+def test_any_buffer_gives_the_same_events(rows: int) -> None:
+    ops = everything(3_000, seed=3, spread=20.0, jump=0.002)
+    market = new_market(TINY, 2, ACCOUNTS)
+    events, after = in_pieces(market.copy(), ops, rows)
+    assert events.tobytes() == run(market, ops).tobytes()
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(after, market, strict=True))
+
+
+def half_done() -> tuple[Market, Op]:
+    """A market in the midst of an op, and that op."""
+    market = new_market(TINY, 1, ACCOUNTS)
+    run(market, as_rows(ANN.sell(1, 200, 100, show=1)))
+    op = BOB.buy(99, 200, 100)
+    assert process(market, as_rows(op), np.zeros(ROOM, EVENT_DTYPE))[0] == 0
+    return market, op
+
+
+def test_a_half_done_op_must_be_gone_on_with() -> None:
+    market, op = half_done()
+    for other in (BOB.buy(98, 200, 100), BOB.cancel(99), clock(1)):
+        with pytest.raises(ValueError, match="half done"):
+            process(market, as_rows(other), np.zeros(ROOM, EVENT_DTYPE))
+    last = run(market, as_rows(op))[-1]
+    assert show(last) == ("DONE", 99, 200, 0, "FILLED")
+
+
+def test_a_buffer_that_is_too_small_is_an_error() -> None:
+    with pytest.raises(ValueError, match="ROOM"):
+        process(new_market(TINY, 1, ACCOUNTS), as_rows(ANN.buy(1, 1, 1)), np.zeros(ROOM - 1, EVENT_DTYPE))
+
+
+def test_rows_of_another_kind_are_an_error() -> None:
+    with pytest.raises(ValueError, match="OP_DTYPE"):
+        run(new_market(TINY, 1, ACCOUNTS), np.zeros(1, EVENT_DTYPE))
+
+
+def test_no_ops_no_events() -> None:
+    assert len(run(new_market(TINY, 1, ACCOUNTS), as_rows())) == 0
+
+
+# -- independence ------------------------------------------------------------------------------------------------------
+
+
+def test_symbols_do_not_touch_each_other() -> None:
     ops = wandering_market(2_000, seed=4, spread=20.0, jump=0.002)
-    together, alone = new_books(TINY, 2), new_books(TINY, 2)
+    together, alone = new_market(TINY, 2, ACCOUNTS), new_market(TINY, 2, ACCOUNTS)
     run(together, ops)
     for symbol in (0, 1):
         run(alone, ops[ops["symbol"] == symbol])
-    assert together.tobytes() == alone.tobytes()
+    for name in ("books", "desks", "holdings"):
+        assert getattr(together, name).tobytes() == getattr(alone, name).tobytes()
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    market = new_market(TINY, 1, ACCOUNTS)
+    copy = market.copy()
+    run(copy, as_rows(ANN.buy(1, 1, 1)))
+    assert [show(event) for event in run(market, as_rows(ANN.cancel(1)))] == [("REJECT", 1, "UNKNOWN_ORDER")]
+
+
+def test_the_same_ops_make_the_same_bytes() -> None:
+    ops = everything(2_000, seed=5, spread=20.0, jump=0.002)
+    first, second = new_market(TINY, 2, ACCOUNTS), new_market(TINY, 2, ACCOUNTS)
+    run(first, ops)
+    for start in range(0, len(ops), 7):
+        run(second, ops[start : start + 7])
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from engine.book import apply_event, level_qty, order_lookup, top_levels
+from engine.book import NO_SYMBOL, apply_event, level_qty, order_lookup, top_levels
 from engine.contract import MICRO, EventFlag, EventKind
 from monitor.metrics import cancels, data, depth, leverage, prices
 
@@ -70,9 +70,11 @@ _REFERENCE: Final = int(EventKind.REFERENCE)
 _TRANSFER: Final = int(EventKind.TRANSFER)
 _CLOCK: Final = int(EventKind.CLOCK)
 _GAP: Final = int(EventKind.GAP)
+_ACK: Final = int(EventKind.ACK)
 _HIGHEST_TRADE: Final = (2**63 - 1) // MICRO  # in ticks; the last price is kept in micro-ticks
 _HIDDEN: Final = int(EventFlag.HIDDEN)
 _SNAPSHOT: Final = int(EventFlag.SNAPSHOT)
+_DERIVED: Final = int(EventFlag.DERIVED)
 
 
 def new_symbols(symbols: int) -> np.ndarray:
@@ -263,6 +265,8 @@ def _apply(
 ) -> None:
     kind = event["kind"]
     s = event["symbol"]
+    if event["flags"] & _DERIVED:
+        return  # the events of orders say it already
     late = event["ts_ns"] // rules["step_ns"] + 1 < time["window"]
     time["late"] += late
     if kind == _TRANSFER:
@@ -276,6 +280,8 @@ def _apply(
         for each in range(len(symbols)):
             symbols[each]["data"]["gaps"] += 1
         return
+    if s == NO_SYMBOL and kind in (_ACK, _REJECT):
+        return  # answers an op of an account in no symbol
     if not 0 <= s < len(symbols):
         time["unknown_symbols"] += 1
         return

@@ -1,8 +1,8 @@
 """The feed role: events from the source into books and metrics, closed windows into the stream.
 
-Recovery: the last snapshot holds source, windows and counts as they were between two batches. A source that cannot be
-snapshotted (files) is read again from its start. Either way the same windows close again with the same content, and those
-up to the checkpoint, which stand in the stream, are not published again.
+Recovery: the last snapshot, in the venue's journal, holds venue, windows and counts as they were between two batches.
+A source that cannot be snapshotted (files) is read again from its start. Either way the same windows close again with the
+same content, and those up to the checkpoint, which stand in the stream, are not published again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 from engine.simulation import SimulationConfig
 from monitor.bus.meta import SCHEMA_VERSION, RunMeta, write_meta
 from monitor.bus.position import Position
-from monitor.bus.snapshots import Snapshot, from_file, to_file
 from monitor.config import STEP_NS, FilesSpec, RunConfig, VenueSpec
 from monitor.history.export import READER
 from monitor.metrics.catalogue import METRIC_NAMES
@@ -38,12 +37,12 @@ _GAPS: Final = METRIC_NAMES.index("gaps")
 
 
 class _State(msgspec.Struct):
-    """What a snapshot of feed holds: source, windows, and the counts beside them."""
+    """What stands beside the venue in a snapshot: windows, and what was counted."""
 
-    source: bytes
     windows: bytes
     closed: int
     gaps: int
+    newest_ns: int
 
 
 class Feed:
@@ -71,7 +70,6 @@ class Feed:
         readers = ("guard", "score", "rank") + ((READER,) if config.out_dir is not None else ())
         self._pace = Pace(role.redis, role.keys, config.rate, self._meta.live_from_ns)
         self._publisher = Publisher(role, self._meta, readers, self._pace.wall_ns, self._counters)
-        self._snapshot_path = Path(config.state_dir) / "feed.snapshot"
         self._snapshot_closed = 0
         self._closed = 0
         self._gaps = 0
@@ -143,26 +141,25 @@ class Feed:
     def _snapshot(self, source: VenueSource) -> None:
         # What a snapshot has behind it must be in the stream: it is not computed again.
         self._publisher.flush()
-        state = _State(source.snapshot(), self._engine.snapshot(), self._closed, self._gaps)
-        position = Position(self._newest_ns // STEP_NS)
-        to_file(self._snapshot_path, self._role.signer, Snapshot(position, msgspec.msgpack.encode(state)))
+        state = _State(self._engine.snapshot(), self._closed, self._gaps, self._newest_ns)
+        source.save(msgspec.msgpack.encode(state))
         self._snapshot_closed = self._closed
-        self._role.snapshot_position = str(position)
+        self._role.snapshot_position = str(Position(self._newest_ns // STEP_NS))
 
     def _restore(self) -> None:
         if not isinstance(self._source, VenueSource):
             return
-        snapshot = from_file(self._snapshot_path, self._role.signer)
-        if snapshot is None:
+        saved = self._source.load()
+        if saved is None:
             return
-        state = msgspec.msgpack.decode(snapshot.state, type=_State)
-        self._source.restore(state.source)
+        state = msgspec.msgpack.decode(saved, type=_State)
         self._engine.restore(state.windows)
         self._closed = self._snapshot_closed = state.closed
         self._gaps = state.gaps
-        self._newest_ns = snapshot.position.window * STEP_NS
-        self._role.snapshot_position = str(snapshot.position)
-        log.info("feed recovered: snapshot at %s, published up to %s", snapshot.position, self._role.committer.position)
+        self._newest_ns = state.newest_ns
+        position = Position(self._newest_ns // STEP_NS)
+        self._role.snapshot_position = str(position)
+        log.info("feed recovered: snapshot at %s, published up to %s", position, self._role.committer.position)
 
 
 def open_source(config: RunConfig, epoch: int) -> Source:

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.config import STEP_NS, ConfigError, RunConfig, load_config
+from monitor.config import STEP_NS, ConfigError, RunConfig, VenueSpec, load_config
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles.runtime import EXIT_INPUT
 from monitor.sources import SourceError
@@ -33,15 +33,17 @@ def warm_up(config: RunConfig) -> None:
     from monitor.metrics.windows import WindowEngine
     from monitor.roles.feed import open_source
 
-    print("the source", flush=True)
+    # The venue's matching engine takes most of the time.
+    print("the source, which takes a minute or two" if isinstance(config.source, VenueSpec) else "the source", flush=True)
     source = open_source(config, epoch=1)
     engine = WindowEngine(
         source.instruments, source.capabilities, source.capacity, source.accounts, STEP_NS, source.lateness_ns
     )
     deadline = None
     closed = 0
-    print("books and metrics", flush=True)
     for batch in source.batches():
+        if deadline is None:
+            print("books and metrics", flush=True)
         block = engine.push(batch)
         closed += 0 if block is None else len(block.window_index)
         deadline = deadline or time.monotonic() + _MOST_S

@@ -134,24 +134,35 @@ class VenueSource:
             yield events
         self._journal.close()
 
-    def snapshot(self) -> bytes:
-        """Venue and simulation as they are between two batches."""
-        return msgspec.msgpack.encode((self._venue.snapshot(), self._simulation.snapshot()))
+    def save(self, beside: bytes) -> None:
+        """Puts a snapshot into the journal: venue and simulation as they are between two batches, and `beside`.
 
-    def restore(self, snapshot: bytes) -> None:
-        """Goes back, or ahead, to a snapshot of the same configuration, before any batch is drawn.
+        Args:
+            beside: what else belongs to this moment.
 
         Raises:
-            SourceError: the snapshot is of another configuration, or lies ahead of the journal.
+            FencedError: a newer epoch owns the journal.
+        """
+        self._journal.write_snapshot(self._venue, msgspec.msgpack.encode((self._simulation.snapshot(), beside)))
+
+    def load(self) -> bytes | None:
+        """Goes to the newest snapshot in the journal, before any batch is drawn, and returns what was saved beside it.
+
+        None without a snapshot: the source stands at its start.
+
+        Raises:
+            SourceError: the snapshot is of another configuration or program.
         """
         try:
-            venue, simulation = msgspec.msgpack.decode(snapshot, type=tuple[bytes, bytes])
-            self._venue.restore(venue)
+            snapshot = self._journal.newest_snapshot()
+            if snapshot is None:
+                return None
+            simulation, beside = msgspec.msgpack.decode(snapshot.beside, type=tuple[bytes, bytes])
+            self._venue.restore(snapshot.venue)
             self._simulation.restore(simulation)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (JournalError, msgspec.DecodeError, ValueError) as error:
             raise SourceError(f"the snapshot does not fit this venue: {error}", do=_DO) from error
-        if self._venue.ops > self._known_ops:
-            raise SourceError(f"the snapshot stands at op {self._venue.ops}, the journal ends at {self._known_ops}", do=_DO)
+        return beside
 
     def _over(self) -> bool:
         return self._end_ns is not None and self._simulation.next_ns >= self._end_ns
@@ -167,7 +178,7 @@ class VenueSource:
         self._simulation.observe(events)
         if opening:
             flow = (events["kind"] == EventKind.TRADE) | (events["kind"] == EventKind.TRANSFER)
-            events["flags"][~flow] = EventFlag.SNAPSHOT
+            events["flags"][~flow] |= np.uint8(EventFlag.SNAPSHOT)
         return events
 
     def _check(self, ops: np.ndarray, known: Iterator[np.ndarray]) -> None:

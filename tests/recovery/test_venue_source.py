@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 
 import numpy as np
 import pytest
 
 from engine.contract import EventFlag, EventKind
-from engine.journal import FencedError, newest_snapshot, write_snapshot
-from engine.simulation import SimulationConfig
+from engine.journal import FencedError, Journal, recover
+from engine.simulation import Simulation, SimulationConfig
 from monitor.sources import SourceError
 from monitor.sources.venue import VenueSource
 
@@ -18,7 +17,6 @@ SECOND = 10**9
 T0 = 1_767_225_600 * SECOND
 CONFIG = SimulationConfig(seed=21, start_ns=T0, history_s=20)
 END_NS = T0 + 80 * SECOND
-KEY = hashlib.sha256(b"snapshots").digest()
 
 
 def source(directory, epoch=1, end_ns=END_NS, config=CONFIG):
@@ -27,13 +25,19 @@ def source(directory, epoch=1, end_ns=END_NS, config=CONFIG):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """An uninterrupted run: its directory, its batches, and a snapshot after each."""
-    directory = tmp_path_factory.mktemp("whole")
+    """An uninterrupted run: its directory, its batches, and the files of snapshots by the number of batches before them.
+
+    Beside each snapshot stands that number. In the directory there is none: they lie elsewhere.
+    """
+    directory, kept = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("snapshots")
     one = source(directory)
-    batches, snapshots = [], [one.snapshot()]
-    for number, batch in enumerate(one.batches()):
+    batches, snapshots = [], {}
+    for number, batch in enumerate(one.batches(), 1):
         batches.append(batch)
-        snapshots.append(one.snapshot() if number % 50 == 0 else b"")
+        if number % 50 == 1:
+            one.save(str(number).encode())
+            (path,) = directory.glob("*.snapshot")
+            snapshots[number] = path.rename(kept / path.name)
     return directory, batches, snapshots, one
 
 
@@ -48,9 +52,10 @@ def test_it_is_a_source(whole):
     assert events["account"].max() < one.accounts
     assert one.notes == ()
     assert [label.family for label in one.labels()][:3] != []
-    opening = events[events["flags"] == EventFlag.SNAPSHOT]
+    opening = events[(events["flags"] & EventFlag.SNAPSHOT) != 0]
     assert set(opening["ts_ns"]) == {T0}
     assert not set(opening["kind"]) & {EventKind.TRADE, EventKind.TRANSFER}
+    assert np.count_nonzero(events["flags"] & EventFlag.REPLY) == one._venue.ops
 
 
 def test_live_batches_are_ticks_and_history_batches_are_not(whole):
@@ -79,19 +84,13 @@ def test_killed_anywhere_the_stream_goes_on_to_the_byte(whole, tmp_path, trial):
     data = segment.read_bytes()
     size = int(rng.integers(100, len(data)))
     (tmp_path / segment.name).write_bytes(data[:size])
+    ops = source(tmp_path)._known_ops
+    usable = [0, *(number for number, path in snapshots.items() if int(path.stem) <= ops)]
+    start = int(rng.choice(usable))
+    if start:
+        shutil.copy(snapshots[start], tmp_path)
     again = source(tmp_path, epoch=2 if trial % 2 else 1)
-    usable = [n for n, snapshot in enumerate(snapshots) if snapshot]
-    start = 0
-    for n in rng.permutation(usable).tolist():
-        try:
-            again.restore(snapshots[n])
-        except SourceError as error:
-            assert "the journal ends at" in str(error)  # noqa: PT017 - a snapshot that lies behind the cut
-        else:
-            start = n
-            break
-    else:
-        again = source(tmp_path, epoch=3)
+    assert again.load() == (str(start).encode() if start else None)
     found = list(again.batches())
     assert b"".join(batch.tobytes() for batch in found) == b"".join(batch.tobytes() for batch in batches[start:])
     assert again.labels() == one.labels()
@@ -103,19 +102,28 @@ def test_killed_anywhere_the_stream_goes_on_to_the_byte(whole, tmp_path, trial):
     assert full._venue.state_hash() == one._venue.state_hash()
 
 
-def test_snapshot_files_and_the_tail_of_the_journal_give_the_same_state(whole, tmp_path):
+def test_a_snapshot_and_the_tail_of_the_journal_give_the_same_state(whole, tmp_path):
     directory, batches, snapshots, one = whole
-    shutil.copytree(directory, tmp_path / "journal")
-    for n in (1, 51, 101):
-        write_snapshot(tmp_path / "snapshots", KEY, n, snapshots[n])
-    newest = sorted((tmp_path / "snapshots").iterdir())[-1]
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    for number in (51, 101):
+        shutil.copy(snapshots[number], tmp_path)
+    newest = tmp_path / snapshots[101].name
     newest.write_bytes(newest.read_bytes()[:-5])
-    position, state = newest_snapshot(tmp_path / "snapshots", KEY)
-    assert position == 51
-    again = source(tmp_path / "journal", epoch=2)
-    again.restore(state)
+    again = source(tmp_path, epoch=2)
+    assert again.load() == b"51"
     assert [b.tobytes() for b in again.batches()] == [b.tobytes() for b in batches[51:]]
     assert again._venue.state_hash() == one._venue.state_hash()
+
+
+@pytest.mark.parametrize("number", [None, 1, 301])
+def test_the_engine_alone_recovers_the_venue_of_a_run(whole, tmp_path, number):
+    directory, _, snapshots, one = whole
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    if number is not None:
+        shutil.copy(snapshots[number], tmp_path)
+    venue = Simulation(CONFIG).new_venue()
+    recover(Journal.open(tmp_path, one._journal._config_hash, "read"), venue)
+    assert venue.state_hash() == one._venue.state_hash()
 
 
 def test_a_zombie_feed_is_fenced(tmp_path):
@@ -147,11 +155,23 @@ def test_a_journal_with_other_ops_ends_the_source(whole, tmp_path):
 
 def test_a_snapshot_that_does_not_fit_is_refused(tmp_path):
     one = source(tmp_path)
+    one._journal.write_snapshot(one._venue, b"nonsense")
     with pytest.raises(SourceError, match="does not fit this venue"):
-        one.restore(b"nonsense")
+        one.load()
     other = VenueSource(SimulationConfig(seed=1, start_ns=T0, accounts=1000), tmp_path / "other", 1)
+    one._venue = other._venue
+    one.save(b"")
     with pytest.raises(SourceError, match="does not fit this venue"):
-        one.restore(other.snapshot())
+        source(tmp_path, epoch=2).load()
+
+
+def test_a_snapshot_of_ops_that_the_journal_lost_is_refused(whole, tmp_path):
+    directory, _, snapshots, _ = whole
+    segment = next(directory.iterdir())
+    (tmp_path / segment.name).write_bytes(segment.read_bytes()[:2000])
+    shutil.copy(snapshots[101], tmp_path)
+    with pytest.raises(SourceError, match=r"the journal cannot be used: .* the journal ends at"):
+        source(tmp_path, epoch=2)
 
 
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path):

@@ -5,19 +5,23 @@ import math
 import numpy as np
 import pytest
 
-from engine.contract import EventFlag, EventKind, Reference
+from engine.contract import EventFlag, EventKind, Reason, Reference
 from monitor.metrics.cancels import bin_middle_ns, life_bin
+from tests.oracle.event_streams import events_of
 from tests.windows_kit import (
     BUY,
     L2,
     SELL,
     add,
+    at,
     cancel,
     clock,
     level,
     measure,
     missing,
+    new_engine,
     reference,
+    rows_of,
     trade,
     transfer,
 )
@@ -26,6 +30,53 @@ QUOTES = [add(0, 1, BUY, 9_990, 10), add(0, 2, SELL, 10_010, 10)]
 LEVELS = [level(0, BUY, 9_990, 10), level(0, SELL, 10_010, 10)]
 
 # ---- cancels ----
+
+
+def test_a_level_that_orders_already_tell_is_not_told_twice():
+    flow = [add(100, 3, BUY, 9_990, 4), cancel(300, 1, BUY, 9_990, 3), trade(500, BUY, 10_010, 2, maker_id=2)]
+    told = [
+        level(100, BUY, 9_990, 14, flags=EventFlag.DERIVED),
+        level(300, BUY, 9_990, 11, flags=EventFlag.DERIVED),
+        level(500, SELL, 10_010, 8, flags=EventFlag.DERIVED),
+    ]
+    plain = measure([*QUOTES, *flow, clock(1_000)])
+    twice = [event for pair in zip(flow, told, strict=True) for event in pair]
+    assert repr(measure([*QUOTES, *twice, clock(1_000)])) == repr(plain)
+    assert plain[0]["messages"] == 5
+
+
+def test_an_auctions_trade_takes_from_both_orders_and_counts_once():
+    rows = measure(
+        [
+            *QUOTES,
+            add(100, 3, BUY, 10_020, 6, account=2),
+            trade(600, BUY, 10_015, 4, maker_id=2, order_id=3, taker=2, maker=0, flags=EventFlag.AUCTION),
+            cancel(700, 3, BUY, 10_020, 2, account=2),
+            clock(1_000),
+        ]
+    )
+    row = rows[0]
+    expected = {"trades": 1, "traded_lots": 4, "adds": 3, "cancels": 1, "cancelled_lots": 2, "positions": 2}
+    assert {name: row[name] for name in expected} == expected
+    assert row["crossed_ms"] == pytest.approx(600)  # from the crossing bid to its cancel
+    assert row["last_usd"] == pytest.approx(100.15)
+    assert row["mid_usd"] == pytest.approx(100.0)
+    assert row["lifetime_p50_ms"] == pytest.approx(600, rel=0.008)
+
+
+def test_cancels_of_the_venue_count_and_other_answers_do_not():
+    engine = new_engine()
+    kinds = (EventKind.ARM, EventKind.TRIGGER, EventKind.ACK, EventKind.STATE)
+    others = [{**add(400, 9, BUY, 9_000, 3), "kind": kind} for kind in kinds]
+    answers = [{"ts_ns": at(500), "kind": kind, "symbol": -1, "account": 2} for kind in (EventKind.ACK, EventKind.REJECT)]
+    amended = [cancel(200, 1, BUY, 9_990, 10, code=Reason.AMENDED), add(200, 1, BUY, 9_980, 12)]
+    expired = [cancel(300, 1, BUY, 9_980, 12, code=Reason.EXPIRED)]
+    events = [*QUOTES, *amended, *expired, *others, *answers, clock(1_000)]
+    (row,) = rows_of(engine.push(events_of(events)), engine.finish())
+    expected = {"messages": 5, "adds": 3, "cancels": 2, "rejects": 0, "trades": 0, "order_to_trade_ratio": 4.0}
+    assert {name: row[name] for name in expected} == expected
+    troubles = {name: count for name, count in engine.counters().items() if name != "events"}
+    assert not any(troubles.values()), troubles
 
 
 def test_flow_counts_of_an_order_feed():

@@ -1,121 +1,127 @@
-"""How fast `engine.matching` is, beside the naive book in plain Python: `python -m tests.bench.matching`.
+"""How fast `engine.matching` is, beside plain Python: `python -m tests.bench.matching [OPS]`.
 
-Flow G: one symbol, 60% passive adds (distance from the opposite touch exponential with mean 12 ticks; one in ten of 8x size;
-1 to 100 lots), 35% cancels of a uniformly random live order, 5% marketable and fully filled, 1,000 accounts, about 4,000
-resting. All figures are of one run, CPU time of this process, median of 5; compilation is not timed, fresh memory is.
+Flow G (`tests.bench.flow_g`). All figures are of one run, CPU time of this process with what the system does for it, median
+of 5; compilation is not timed (but for the last lines), fresh memory is. "Everything" is: accounts and positions, self-trade
+prevention, order rules, throttle, LEVEL events.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from engine.book import MEDIUM, BookStatus, apply_events, new_books
-from engine.contract import EVENT_DTYPE, OP_DTYPE, EventKind, OpKind, Side
-from engine.matching import process, run
-from tests.oracle.naive_book import NaiveBook, NaiveVenue
+from engine.contract import EVENT_DTYPE, OpKind, SelfTrade
+from engine.journal import Journal
+from engine.market import Rules, Throttle, new_market
+from engine.matching import ROOM, by_symbol, process, run
+from tests.bench.flow_g import ACCOUNTS, flow_g, mixed_flow_g
+from tests.bench.lean_book import LeanBook
+from tests.oracle.naive_market import NaiveMarket
 
 ROUNDS = 5
-RESTING = 4_000
-START_PRICE = 1_000_000
-MEAN_MAKERS = 5  # makers that an average marketable order uses up: the 60% added less the 35% cancelled, over 5%
-MEAN_LOTS = 50.5 * 1.7
+SYMBOLS = 64
+TICK = 131_072
+"""Ops of a tick of the mixed flow."""
+
+RULES = Rules(self_trade=SelfTrade.EXPIRE_TAKER, min_notional=1, max_notional=2**53, bound_ppm=100_000)
+THROTTLE = Throttle(interval_ns=1, burst=1_000_000)
+PLAIN = Rules(deltas=False)
+
+FIRST_CALL = """
+import time; start = time.perf_counter()
+import numpy as np
+from engine.book import MEDIUM
+from engine.contract import OP_DTYPE
+from engine.market import new_market
+from engine.matching import run
+imported = time.perf_counter()
+run(new_market(MEDIUM, symbols=1, accounts=1), np.zeros(1, OP_DTYPE))
+print(time.perf_counter() - start, time.perf_counter() - imported)
+"""
+
+Work = Callable[[], object]
 
 
-def naive_book() -> NaiveBook:
-    return NaiveBook(MEDIUM.ladder_ticks, MEDIUM.orders, MEDIUM.far_levels)
-
-
-def flow_g(n: int, seed: int = 7) -> np.ndarray:
-    """OP_DTYPE [n]. The naive book is the generator's model of the market."""
-    rng = np.random.default_rng(seed)
-    book = naive_book()
-    live: list[int] = []
-    place: dict[int, int] = {}
-    dice = rng.random(n)
-    picks = rng.random(n)
-    distances = rng.exponential(12.0, n).astype(np.int64) + 1
-    lots = rng.integers(1, 101, n) * np.where(rng.random(n) < 0.1, 8, 1)
-    accounts = rng.integers(0, 1000, n)
-    sides = rng.integers(0, 2, n)
-    ids = rng.permutation(np.arange(1, n + 1, dtype=np.int64)) * 0x1_0000_01B3 + 1
-
-    def drop(order_id: int) -> None:
-        at = place.pop(order_id)
-        last = live.pop()
-        if last != order_id:
-            live[at] = last
-            place[last] = at
-
-    rows = []
-    for i in range(n):
-        side = int(sides[i])
-        kind, order_id, account, price, qty = int(OpKind.NEW), int(ids[i]), int(accounts[i]), 0, int(lots[i])
-        other = book.levels[1 - side]
-        towards = 1 if side == Side.BUY else -1
-        touch = other.peekitem(0)[1].price if other else START_PRICE
-        if dice[i] < 0.60 or len(live) < RESTING // 10:
-            price = touch - towards * int(distances[i])
-        elif dice[i] < 0.95:
-            kind, order_id, qty, side = int(OpKind.CANCEL), live[int(picks[i] * len(live))], 0, 0
-            account = book.orders[order_id].account
-        else:
-            qty = 1 + int(picks[i] * 2 * MEAN_MAKERS * MEAN_LOTS * len(live) / RESTING)
-            qty = min(qty, book.lots[1 - side])
-            price = other.peekitem(-1)[1].price
-        row = (i + 1, order_id, account, price, qty, 0, kind, side, 0, 0, 0, 0, 0)
-        rows.append(row)
-        for _, _, _, maker_id, *_, leaves, _, event_kind, _, _, _ in book.apply(row, 1):
-            if event_kind == EventKind.ADD:
-                place[order_id] = len(live)
-                live.append(order_id)
-            elif event_kind == EventKind.CANCEL:
-                drop(order_id)
-            elif event_kind == EventKind.TRADE and leaves == 0:
-                drop(maker_id)
-    return np.array(rows, OP_DTYPE)
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
+def cpu_seconds(work: Work) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
-def run_engine(ops: np.ndarray, batch: int) -> Callable[[], int]:
+def engine(ops: np.ndarray, batch: int, rules: Rules, throttle: Throttle, symbols: int = 1) -> Work:
     """Matches `ops` in batches, as a venue does; the events go into one buffer that is used again."""
-    books = new_books(MEDIUM, 1)
-    events = np.zeros(2 * batch, EVENT_DTYPE)
+    market = new_market(MEDIUM, symbols, ACCOUNTS, rules, throttle)
+    events = np.zeros(4 * min(batch, 2048) + ROOM, EVENT_DTYPE)
 
-    def work() -> int:
-        done = seq = 0
+    def work() -> None:
+        done = 0
         while done < len(ops):
-            consumed, written = process(books, ops[done : done + batch], events, seq + 1)
-            done += consumed
-            seq += written
-        return seq
+            tick = ops[done : done + batch]
+            if symbols > 1:
+                tick = by_symbol(tick, symbols)
+            while len(tick):
+                consumed, _ = process(market, tick, events)
+                tick = tick[consumed:]
+                done += consumed
 
     return work
 
 
-def run_rebuild(events: np.ndarray) -> Callable[[], None]:
+def journaled(ops: np.ndarray, batch: int, directory: Path) -> Work:
+    """The same with everything, each batch in the journal before it is matched."""
+    market = new_market(MEDIUM, 1, ACCOUNTS, RULES, THROTTLE)
+    events = np.zeros(4 * batch + ROOM, EVENT_DTYPE)
+    journal = Journal.open(directory, bytes(32), "append", epoch=1)
+
+    def work() -> None:
+        for start in range(0, len(ops), batch):
+            tick = ops[start : start + batch]
+            journal.append(tick)
+            journal.flush()
+            while len(tick):
+                consumed, _ = process(market, tick, events)
+                tick = tick[consumed:]
+
+    return work
+
+
+def rebuild(events: np.ndarray) -> Work:
     books = new_books(MEDIUM, 1)
     counts = np.zeros(len(BookStatus), np.int64)
     return lambda: apply_events(books, events, counts)
 
 
-def run_naive(rows: list[tuple[int, ...]]) -> Callable[[], None]:
-    venue = NaiveVenue([naive_book()])
+def lean(rows: list[tuple[bool, int, int, int, int]]) -> Work:
+    book = LeanBook()
+
+    def work() -> None:
+        for is_new, order_id, side, price, qty in rows:
+            if is_new:
+                book.add(order_id, side, price, qty)
+            else:
+                book.cancel(order_id)
+
+    return work
+
+
+def oracle(rows: list[tuple[int, ...]]) -> Work:
+    market = NaiveMarket(1, ACCOUNTS, MEDIUM, RULES, THROTTLE)
 
     def work() -> None:
         for row in rows:
-            venue.apply(row)
+            market.apply(row)
 
     return work
 
@@ -123,31 +129,53 @@ def run_naive(rows: list[tuple[int, ...]]) -> Callable[[], None]:
 def main(n: int) -> None:
     console = Console()
     with console.status(f"writing flow G, {n:,} ops"):
-        ops = flow_g(n)
+        ops, mixed = flow_g(n), mixed_flow_g(n, SYMBOLS)
+    short = [(bool(op["kind"] == OpKind.NEW), *(int(op[f]) for f in ("order_id", "side", "price", "qty"))) for op in ops]
     rows = ops.tolist()
-    with console.status("compiling"):
-        events = run(new_books(MEDIUM, 1), ops)
-        run_rebuild(events[:1])()
+    with console.status("compiling"), tempfile.TemporaryDirectory() as directory:
+        market = new_market(MEDIUM, 1, ACCOUNTS, PLAIN)
+        events = run(market, ops)
+        rebuild(events[:1])()
+        by_symbol(ops[:1], 1)
+        journaled(ops[:100], 100, Path(directory))()
+    with ExitStack() as stack:
 
-    works: dict[str, Callable[[], Callable[[], object]]] = {
-        "naive book": lambda: run_naive(rows),
-        "engine, 2,048 ops a call": lambda: run_engine(ops, 2048),
-        "engine, 256 ops a call": lambda: run_engine(ops, 256),
-        "book rebuilt from the events": lambda: run_rebuild(events),
-    }
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for round_ in range(ROUNDS):
-        for name, prepare in works.items():
-            with console.status(f"round {round_ + 1} of {ROUNDS}: {name}"):
-                times[name].append(cpu_seconds(prepare()))
-    table = Table(
-        "", "M ops / CPU-s", "ns / op", "ratio", title=f"flow G, {n:,} ops, {len(events):,} events, median of {ROUNDS}"
-    )
-    naive = statistics.median(times["naive book"])
-    for name, seconds in times.items():
-        middle = statistics.median(seconds)
-        table.add_row(name, f"{n / middle / 1e6:.2f}", f"{middle / n * 1e9:.0f}", f"{naive / middle:.1f}x")
+        def on_disk() -> Work:
+            return journaled(ops, 2048, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+
+        works: dict[str, Callable[[], Work]] = {
+            "lean book in plain Python: matching only": lambda: lean(short),
+            "oracle in plain Python: everything": lambda: oracle(rows),
+            "engine: matching only, 2,048 ops a call": lambda: engine(ops, 2048, PLAIN, Throttle()),
+            "engine: everything, 2,048 ops a call": lambda: engine(ops, 2048, RULES, THROTTLE),
+            "engine: everything, 256 ops a call": lambda: engine(ops, 256, RULES, THROTTLE),
+            "engine: everything, journal on disk, 2,048 ops a call": on_disk,
+            f"engine: everything, {SYMBOLS} symbols, {TICK:,} ops a tick": lambda: engine(
+                mixed, TICK, RULES, THROTTLE, SYMBOLS
+            ),
+            "book rebuilt from the orders' events": lambda: rebuild(events),
+        }
+        times: dict[str, list[float]] = {name: [] for name in works}
+        for round_ in range(ROUNDS):
+            for name, prepare in works.items():
+                with console.status(f"round {round_ + 1} of {ROUNDS}: {name}"):
+                    times[name].append(cpu_seconds(prepare()))
+    table = Table("", "M ops / CPU-s", "ns / op", "x lean book", "x oracle", title=f"flow G, {n:,} ops, median of {ROUNDS}")
+    middles = {name: statistics.median(seconds) for name, seconds in times.items()}
+    base, full = list(middles.values())[:2]
+    for name, middle in middles.items():
+        cells = (f"{n / middle / 1e6:.2f}", f"{middle / n * 1e9:.0f}", f"{base / middle:.1f}", f"{full / middle:.1f}")
+        table.add_row(name, *cells)
     console.print(table)
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"NUMBA_CACHE_DIR": cache}
+        for name in ("first", "second", "third"):
+            with console.status(f"{name} start"):
+                done = subprocess.run(
+                    [sys.executable, "-c", FIRST_CALL], env=environment, capture_output=True, text=True, check=True
+                )
+            whole, call = (float(seconds) for seconds in done.stdout.split())
+            console.print(f"{name} start after installation: {call:.2f} s for the first call, {whole:.2f} s with imports")
 
 
 if __name__ == "__main__":

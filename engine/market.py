@@ -95,7 +95,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "price_step": (1, MAX_PRICE),
             "lot_step": (1, UNBOUNDED),
             "min_notional": (0, UNBOUNDED),
-            "max_notional": (0, UNBOUNDED),
+            "max_notional": (0, UNBOUNDED - 1),
             "bound_ppm": (0, 1_000_000),
             "market_bound_ppm": (0, 1_000_000),
             "self_trade": (SelfTrade.EXPIRE_TAKER, SelfTrade.ALLOW),

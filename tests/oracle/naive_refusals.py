@@ -197,7 +197,7 @@ def _is_plainly_good(book: NaiveBook, op: Op) -> bool:
 
 def early_refusal(book: NaiveBook, op: Op) -> int:
     """Steps 7 to 10 of a NEW or a QUOTE."""
-    if _is_plainly_good(book, op):
+    if op.kind == NEW and _is_plainly_good(book, op):
         return NONE
     if bad_field(op):
         return BAD_FIELD

@@ -5,7 +5,7 @@ one.
 
 `end` takes one order away and says so. `cancel` does that with all that follows from it: the other order of a pair, the
 dormant orders of an entry (`docs/matching.md`, section 6). At most two more orders end with it, so `cancel` writes at most
-`CANCEL_EVENTS` events.
+six events.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from engine.kernel import constant, inner, wide
 from engine.ladder import find_level
 from engine.market import DORMANT, HAS_EXTRA, NO_ID, NOTHING, REDUCING, RESTING, WAITING, becomes_market
 from engine.reports import report, tell_level
-
-CANCEL_EVENTS: Final = 6
 
 _ADD: Final = constant(EventKind.ADD)
 _ARM: Final = constant(EventKind.ARM)

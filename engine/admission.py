@@ -207,6 +207,14 @@ def state_reason(state: int, op: np.void) -> int:
 
 
 @inner
+def may_grow(op: np.void) -> bool:
+    """Whether an op of an account may make its position or its open orders larger."""
+    kind = op["kind"]
+    grows: bool = kind == _OP_AMEND or (kind == _OP_NEW and not op["flags"] & REDUCING)
+    return grows
+
+
+@inner
 def price_reason(rules: np.void, order_type: int, price: int, trigger: int) -> int:
     """BAD_PRICE, BAD_TICK of limit price, bound or distance, and of trigger or activation."""
     trails = order_type == _TRAILING_STOP

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version of both dtypes and of every code in this module. Codes are added to, never given another meaning."""
 
 NO_ACCOUNT: Final = -1
@@ -45,7 +45,9 @@ class OpKind(IntEnum):
     REFERENCE = 4
     """A reference value from outside; `code` says which, `price` holds it."""
     TRANSFER = 5
-    """A deposit (`qty` > 0) to or a withdrawal (`qty` < 0) from `account`'s wallet, in micro-units of the quote."""
+    """A deposit (`qty` > 0) to or a withdrawal (`qty` < 0) from `account`'s wallet, in micro-units of the quote.
+
+    With a `symbol`, `qty` moves between the wallet and the symbol's isolated wallet (`qty` > 0: into the isolated one)."""
     AMEND = 6
     """Changes `price`, `qty` or `trigger` of `order_id`; 0 keeps what is."""
     CANCEL_ALL = 7
@@ -60,6 +62,10 @@ class OpKind(IntEnum):
     """The session ended, wanted or not."""
     DEAD_MAN = 12
     """All orders of `account` are cancelled once `qty` nanoseconds pass without another DEAD_MAN; 0 switches that off."""
+    MARGIN = 13
+    """`account` has the `MarginMode` in `code`: ISOLATED and CROSS for `symbol`, or CROSS and PORTFOLIO for the rest (-1)."""
+    DELIST = 14
+    """The symbol ends: its orders are cancelled, its positions are settled at the mark, and nothing is accepted any more."""
 
 
 class OrderType(IntEnum):
@@ -104,6 +110,48 @@ class SymbolState(IntEnum):
     """Only reduce-only orders and cancels."""
     AUCTION = 4
     """Limit orders rest without matching; leaving the state uncrosses the book at one price."""
+
+
+class MarginMode(IntEnum):
+    CROSS = 0
+    """Profits, losses and requirements of all positions are pooled."""
+    ISOLATED = 1
+    """One symbol's position has a wallet of its own, and loses no more than that."""
+    PORTFOLIO = 2
+    """Cross, with the requirement of the whole portfolio's worst case instead of the sum of ladders."""
+
+
+class AccountLevel(IntEnum):
+    """Where an account stands by equity over maintenance margin (RISK-SPEC 5, Binance uniMMR; thresholds are the pack's)."""
+
+    FREE = 0
+    REMIND = 1
+    REDUCE_ONLY = 2
+    """Nothing that opens or grows a position is accepted."""
+    LIQUIDATE = 3
+    """Orders are cancelled and positions disposed of."""
+    CLAIM = 4
+    """The venue takes what is left."""
+    UNKNOWN = 5
+    """A price that the account's margin rests on is missing or stale: nothing is forced, and nothing may grow."""
+
+
+class LedgerLine(IntEnum):
+    """Why a wallet changed, other than by a transfer or the money of a trade. The `code` of LEDGER events."""
+
+    FUNDING = 1
+    FEE = 2
+    """Of takers."""
+    MAKER_FEE = 3
+    """Of makers; a rebate is positive."""
+    LIQUIDATION_FEE = 4
+    """The extra cost of forced execution."""
+    TAKEOVER = 5
+    """What was left when the venue took an account's positions; negative balances are paid for by the fund."""
+    SOCIALISED = 6
+    """A share of a loss that no fund covers."""
+    ROUNDING = 7
+    """What rounding against payers and receivers leaves; the fund has it."""
 
 
 class OpFlag(IntFlag):
@@ -154,6 +202,17 @@ class EventKind(IntEnum):
     """The symbol is in `SymbolState` `code`. After an auction `price` is the clearing price and `qty` what traded at it."""
     ACK = 15
     """The op was done and no other event says so. CANCEL_ALL, DISCONNECT: `qty` orders were cancelled."""
+    LEDGER = 16
+    """`account`'s wallet changed by `qty` micro-units; `code` is a `LedgerLine`. With a `symbol`: on its account there.
+
+    FEE and MAKER_FEE come once a second, for all trades since the last time."""
+    ASSIGN = 17
+    """`account` gets `qty` lots from `contra_account` (`side` BUY) or gives them to it (SELL), outside the book.
+
+    `price` is in micro-ticks, `leaves` the exact micro-units that `account` pays to `contra_account`; `code` says why."""
+    STANDING = 18
+    """`account` is now at the `AccountLevel` in `code`. `qty`: maintenance margin, `leaves`: equity, both micro-units; `price`:
+    their ratio in ppm. With a `symbol`: its isolated position there."""
 
 
 class EventFlag(IntFlag):
@@ -170,6 +229,8 @@ class EventFlag(IntFlag):
     """A trade of an auction: both orders rested, both lose `qty`. The later of the two counts as the taker."""
     REPLY = 32
     """The one event that ends an op. What an op does besides, and what triggers and timers do later, has it not."""
+    LIQUIDATION = 64
+    """What the venue does with an account in distress: the cancels, its forced orders and their trades."""
 
 
 class Reason(IntEnum):
@@ -243,6 +304,22 @@ class Reason(IntEnum):
     """The book holds as many conditional or timed orders as its capacity allows."""
     THROTTLED = 44
     BANNED = 45
+    INSUFFICIENT_MARGIN = 46
+    """The account's equity does not bear the initial margin, or the withdrawal."""
+    ACCOUNT_LEVEL = 47
+    """At the account's level only what reduces positions is accepted."""
+    TAKEOVER = 48
+    """The venue took the position of an account that could not hold it."""
+    DELEVERAGED = 49
+    """Auto-deleveraging: the position of a profitable account closed against one that nobody else takes."""
+    DELISTED = 50
+    """The symbol has ended; positions settle at the mark."""
+    POSITION_OPEN = 51
+    """A margin mode does not change under an open position or order."""
+    PRICE_UNKNOWN = 52
+    """There is no price, or only a stale one, that margin could rest on."""
+    NO_PORTFOLIO = 53
+    """The venue's rules have no portfolio margin."""
 
 
 class Reference(IntEnum):

@@ -21,6 +21,11 @@ import msgspec
 from msgspec import Meta
 
 from engine.contract import MICRO
+from engine.liquidation.disposal import DisposalRules
+from engine.margin.ladder import Ladder
+from engine.margin.states import Thresholds
+from engine.prices.index import POLICIES
+from engine.risk_rules import NO_LADDER, FeeRules, FundRules, LadderRules, MarginRules, PriceRules, StressRules
 
 SYMBOL_PATTERN: Final = r"[A-Za-z0-9._:/-]{1,32}"
 """Every symbol matches this in full: symbols end up in Redis keys, file names and HTML."""
@@ -46,9 +51,8 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tick_size: quote units of one tick, for example "0.5".
         lot_size: base units of one lot, for example "0.001".
         quote: currency of prices, wallets and notionals.
-        max_leverage: highest leverage the venue grants, 1 for an instrument without margin.
-        initial_rate_ppm: initial margin of the lowest tier, parts per million of notional.
-        maintenance_rate_ppm: maintenance margin of the lowest tier, parts per million of notional.
+        ladder: name of its margin ladder in the pack, "" for an instrument without margin.
+        kind: class of the stress grid, for example "major".
         funding_interval_s: seconds between two funding settlements, 0 for an instrument without funding.
         price_step: ticks that prices of orders are multiples of.
         lot_step: lots that quantities of orders are multiples of.
@@ -62,9 +66,8 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tick_size: str
     lot_size: str
     quote: str = "USD"
-    max_leverage: int = 1
-    initial_rate_ppm: int = MICRO
-    maintenance_rate_ppm: int = MICRO
+    ladder: str = NO_LADDER
+    kind: str = ""
     funding_interval_s: int = 0
     price_step: _Count = 1
     lot_step: _Count = 1
@@ -82,10 +85,6 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"{self.symbol}: one lot at one tick is {notional} micro-{self.quote};"
                 " it must be a whole number from 1 to 2**31 - 1"
             )
-        if self.max_leverage < 1:
-            raise ValueError(f"{self.symbol}: max_leverage is {self.max_leverage}, it must be at least 1")
-        if not 0 < self.maintenance_rate_ppm <= self.initial_rate_ppm <= MICRO:
-            raise ValueError(f"{self.symbol}: margin rates must satisfy 0 < maintenance <= initial <= {MICRO} ppm")
         if self.funding_interval_s < 0:
             raise ValueError(f"{self.symbol}: funding_interval_s is {self.funding_interval_s}, it must not be negative")
         if _decimal(self.symbol, "min_notional", self.min_notional) > MICRO:
@@ -164,37 +163,72 @@ class ThrottleRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FundingRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the funding rate follows the premium (RISK-SPEC section 4, Binance). Rates in micro-basis-points.
+    """How the funding rate follows the premium (RISK-SPEC section 4). Rates in micro-basis-points.
 
     Attributes:
         interest_micro_bps: interest part I of one 8-hour interval.
         clamp_micro_bps: I - premium is clamped to plus or minus this.
         impact_margin_usd: the impact notional is this over the initial margin rate at the highest leverage.
         basis_samples: one-second samples of mid - index in the mark's moving average.
+        cap_micro_bps: the rate of an interval is clamped to plus or minus this; 0: no cap.
     """
 
     interest_micro_bps: int
     clamp_micro_bps: int
     impact_margin_usd: int
     basis_samples: int
+    cap_micro_bps: int = 0
 
 
 class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One rule pack: its instruments, how their prices are made, and what holds for orders."""
+    """One rule pack: its instruments, how their prices are made, what holds for orders, and what for risk."""
 
     name: str
     version: int
     funding: FundingRules
     orders: OrderRules
     throttle: ThrottleRules
+    prices: PriceRules
+    margin: MarginRules
+    states: Thresholds
+    fees: FeeRules
+    liquidation: DisposalRules
+    fund: FundRules
+    stress: StressRules
+    ladders: tuple[LadderRules, ...]
     instruments: tuple[Instrument, ...]
 
     def __post_init__(self) -> None:
         symbols = [instrument.symbol for instrument in self.instruments]
         if len(set(symbols)) != len(symbols):
             raise ValueError("two instruments share a symbol")
+        names = [rules.name for rules in self.ladders]
+        if len(set(names)) != len(names):
+            raise ValueError("two ladders share a name")
+        for rules in self.ladders:
+            rules.ladder()
+        for instrument in self.instruments:
+            if instrument.ladder != NO_LADDER and instrument.ladder not in names:
+                raise ValueError(f"{instrument.symbol}: ladder {instrument.ladder!r} is none of {', '.join(names)}")
+            if instrument.ladder != NO_LADDER and instrument.kind not in self.stress.extreme_bps:
+                classes = ", ".join(self.stress.extreme_bps)
+                raise ValueError(f"{instrument.symbol}: kind {instrument.kind!r} is none of the stress classes {classes}")
+        if self.prices.index not in POLICIES:
+            raise ValueError(f"prices.index {self.prices.index!r} is none of {', '.join(POLICIES)}")
         if not 1 <= self.funding.basis_samples <= 60:
             raise ValueError(f"funding.basis_samples is {self.funding.basis_samples}, it must be from 1 to 60")
+
+    def ladder(self, instrument: Instrument) -> Ladder | None:
+        """The margin ladder of one of its instruments; None without margin."""
+        for rules in self.ladders:
+            if rules.name == instrument.ladder:
+                return rules.ladder()
+        return None
+
+    def max_leverage(self, instrument: Instrument) -> float:
+        """The highest that its ladder grants; 1 without margin."""
+        ladder = self.ladder(instrument)
+        return 1.0 if ladder is None else float(1 / ladder.tiers[0].initial_rate)
 
     def instrument(self, symbol: str) -> Instrument:
         """The instrument called `symbol`; KeyError if the pack has none."""

@@ -194,7 +194,7 @@ ACCOUNT_DTYPE: Final = np.dtype(
         ("banned_until_ns", "<i8"),
         ("deadline_ns", "<i8"),  # of the dead-man timer; 0: off
         ("cancel_on_disconnect", "<i8"),
-        ("reserved", "<i8"),
+        ("bar", "<i8"),  # Reason with which what may grow a position is refused, or NONE
     ]
 )
 

@@ -59,7 +59,7 @@ import numpy as np
 from numba import njit
 
 from engine import id_index
-from engine.admission import field_reason, has_account, has_symbol, is_known, state_reason
+from engine.admission import field_reason, has_account, has_symbol, is_known, may_grow, state_reason
 from engine.arithmetic import mul_div_floor
 from engine.auction import clearing_price, is_crossed, uncross
 from engine.book import best
@@ -283,6 +283,8 @@ def _begin(
         reason = field_reason(op)
     if reason == _NONE:
         reason = state_reason(desk["state"], op)
+    if reason == _NONE and account["bar"] != _NONE and may_grow(op):
+        reason = account["bar"]
     if reason != _NONE:
         reject(page, head, op, symbol, retry_ns, reason)
     elif kind == _OP_NEW:
@@ -387,6 +389,8 @@ def _begin_leg(book: np.void, desk: np.void, account: np.void, head: np.void, op
         reason, retry_ns = spend(head["throttle"], account, weight(head["throttle"], _OP_QUOTE, NOTHING), op["ts_ns"])
     if reason == _NONE:
         reason = leg_reason(book, desk, op)
+    if reason == _NONE and op["qty"] != 0:
+        reason = account["bar"]
     if reason != _NONE:
         refuse_leg(desk, op, page, head, symbol, retry_ns, reason)
         _settle(desk, work)

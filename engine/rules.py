@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+import numpy as np
 
 from engine.contract import MICRO, Reference, SelfTrade
 from engine.instruments import Instrument, Pack
 from engine.layout import MAX_PRICE
+from engine.margin.ladder import LADDER_DTYPE, ladder_table
+from engine.margining import Terms
 from engine.market import Rules, Throttle
 
 MAX_ORDER_MICRO: Final = 2**53
@@ -36,6 +41,22 @@ def order_rules(pack: Pack, instrument: Instrument) -> Rules:
         trailing_in_bps=pack.orders.trailing_unit == "bps",
         shrink_reduce_only=pack.orders.reduce_only_excess == "shrink",
         deltas=pack.orders.deltas,
+    )
+
+
+def risk_terms(pack: Pack, instruments: Sequence[Instrument]) -> Terms:
+    """What margin checks of a venue with these instruments look at, before any price is known."""
+    table = np.zeros(len(instruments), LADDER_DTYPE)
+    for k, instrument in enumerate(instruments):
+        ladder = pack.ladder(instrument)
+        if ladder is not None:
+            table[k : k + 1] = ladder_table([ladder])
+    return Terms(
+        ladders=table,
+        units=np.array([instrument.notional_micro for instrument in instruments], np.int64),
+        prices=np.zeros(len(instruments), np.int64),
+        doubtful=np.ones(len(instruments), np.uint8),
+        closing_ppm=np.array([pack.fees.tiers[0][1] if pack.margin.taker_fee_inside else 0], np.int64),
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: `perpwatch demo | replay | audit verify | doctor`.
+"""The command line: `perpwatch demo | replay | audit verify | risk | doctor`.
 
 Exit codes: 0 done; 1 a check failed (audit, doctor) or a run broke down; 2 the input or the call is wrong (a file, a port,
 a folder, an option); 130 Ctrl-C before the end. Every error is one line that says what, where, and what to do.
@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.config import SPEED_PATTERN, FilesSpec, Format, RunConfig, VenueSpec
+from monitor.risk_cli import risk
 from monitor.roles.kernels import CacheError, use_cache
 
 DEMO_START_NS: Final = 1_767_225_600_000_000_000
@@ -123,6 +124,9 @@ def replay(
         raise _Wrong(str(error)) from error
     source = FilesSpec(paths=tuple(str(path.absolute()) for path in files), format=format_)
     _run(source, speed=speed, out=out, port=port if board else None, browser=board and not no_browser)
+
+
+main.add_command(risk)
 
 
 @main.group()

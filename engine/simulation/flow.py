@@ -101,6 +101,7 @@ class Simulation:
         per_lot = scene.markets["usd_per_lot"]
         label = self._schedule.begin(
             self.instruments[k],
+            self.pack.max_leverage(self.instruments[k]),
             scene,
             scene.cash / MICRO + (scene.positions * per_lot).sum(axis=1),
             float(np.maximum(scene.positions[:, k], 0).sum() * per_lot[k]),

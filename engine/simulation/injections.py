@@ -104,11 +104,14 @@ class Schedule:
             order[k], order[other] = order[other], order[k]
         return order
 
-    def begin(self, instrument: Instrument, scene: Scene, equity_usd: np.ndarray, open_interest_usd: float) -> Label:
+    def begin(
+        self, instrument: Instrument, max_leverage: float, scene: Scene, equity_usd: np.ndarray, open_interest_usd: float
+    ) -> Label:
         """Draws strength and accounts of the incident whose time has come, and returns its label.
 
         Args:
             instrument: of the incident's market.
+            max_leverage: highest that its ladder grants.
             scene: the market.
             equity_usd: wallet with unrealised profit of every account.
             open_interest_usd: of the incident's market, one side.
@@ -124,7 +127,7 @@ class Schedule:
             incident["life_s"] = between(g, 0.004, 0.03)
             incident["side_share"] = (0.15, 0.5, 0.85)[below(g, 3)]
         elif kind == Incident.LEVERAGE:
-            incident["leverage"] = min(50.0, 0.95 * instrument.max_leverage) * between(g, 0.85, 1.0)
+            incident["leverage"] = min(50.0, 0.95 * max_leverage) * between(g, 0.85, 1.0)
             wanted_usd = 2.0 * between(g, 0.10, 0.22) * open_interest_usd
             levered = members[(kinds[members] == LEVERED) & (equity_usd[members] > _LEAST_EQUITY_USD)]
             chosen = self._some(levered, INCIDENT_ACCOUNTS)

@@ -52,6 +52,9 @@ _HOLDERS: Final = 0.9
 _LARGEST_HELD: Final = 0.4
 """Largest first position in depths of its market: nobody has built up more than the market bears."""
 
+_INSURANCE_USD: Final = 5_000_000
+"""What the insurance fund starts with."""
+
 _LEAST_OVER: Final = 1.05
 """The smallest orders over the venue's minimum: it tests them at their own price, agents see the mark."""
 
@@ -112,6 +115,8 @@ def opening_ops(config: SimulationConfig, scene: Scene) -> np.ndarray:
     ops: list[dict[str, int]] = [{"kind": OpKind.CLOCK, "symbol": -1}]
     for account, row in enumerate(scene.accounts):
         ops.append({"kind": OpKind.TRANSFER, "account": account, "qty": round(float(row["wallet_usd"]) * MICRO), "symbol": -1})
+    # Behind all accounts is the insurance fund's: see engine.venue.
+    ops.append({"kind": OpKind.TRANSFER, "account": config.accounts, "qty": _INSURANCE_USD * MICRO, "symbol": -1})
     for k, market in enumerate(scene.markets):
         price = int(market["fair"] * MICRO)
         ops.append({"kind": OpKind.REFERENCE, "code": Reference.INDEX, "symbol": k, "price": price})

@@ -71,6 +71,9 @@ _TRANSFER: Final = int(EventKind.TRANSFER)
 _CLOCK: Final = int(EventKind.CLOCK)
 _GAP: Final = int(EventKind.GAP)
 _ACK: Final = int(EventKind.ACK)
+_LEDGER: Final = int(EventKind.LEDGER)
+_ASSIGN: Final = int(EventKind.ASSIGN)
+_STANDING: Final = int(EventKind.STANDING)
 _HIGHEST_TRADE: Final = (2**63 - 1) // MICRO  # in ticks; the last price is kept in micro-ticks
 _HIDDEN: Final = int(EventFlag.HIDDEN)
 _SNAPSHOT: Final = int(EventFlag.SNAPSHOT)
@@ -269,7 +272,7 @@ def _apply(
         return  # the events of orders say it already
     late = event["ts_ns"] // rules["step_ns"] + 1 < time["window"]
     time["late"] += late
-    if kind == _TRANSFER:
+    if kind in (_TRANSFER, _LEDGER):
         account = event["account"]
         if 0 <= account < len(cash_micro):
             cash_micro[account] += event["qty"]
@@ -280,8 +283,8 @@ def _apply(
         for each in range(len(symbols)):
             symbols[each]["data"]["gaps"] += 1
         return
-    if s == NO_SYMBOL and kind in (_ACK, _REJECT):
-        return  # answers an op of an account in no symbol
+    if kind == _STANDING or (s == NO_SYMBOL and kind in (_ACK, _REJECT)):
+        return  # says something about an account
     if not 0 <= s < len(symbols):
         time["unknown_symbols"] += 1
         return
@@ -294,6 +297,9 @@ def _apply(
         symbol["data"]["gaps"] += 1
     elif kind == _REFERENCE:
         prices.on_reference(symbol["prices"], event["code"], event["price"], event["ts_ns"])
+    elif kind == _ASSIGN:
+        if rules["accounts"]:
+            _take_over(time, event, positions[s], cash_micro)
     else:
         counts = not late and not event["flags"] & _SNAPSHOT
         if counts and kind in (_ADD, _CANCEL, _TRADE, _LEVEL, _REJECT):
@@ -332,6 +338,18 @@ def _fill(time: Any, event: Any, account: int, side: int, symbol: Any, positions
         leverage.on_fill(positions, cash_micro, account, side, event["price"], event["qty"], symbol["notional_micro"])
     else:
         time["unknown_accounts"] += 1
+
+
+@njit(cache=True, nogil=True)
+def _take_over(time: Any, event: Any, positions: Any, cash_micro: Any) -> None:
+    """Lots that went from one account to another outside the book, and what was paid for them."""
+    lots = event["qty"] if event["side"] == 0 else -event["qty"]
+    for account, sign in ((event["account"], 1), (event["contra_account"], -1)):
+        if 0 <= account < len(cash_micro):
+            positions[account] += sign * lots
+            cash_micro[account] -= sign * event["leaves"]
+        else:
+            time["unknown_accounts"] += 1
 
 
 @njit(cache=True, nogil=True)

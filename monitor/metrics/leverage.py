@@ -1,9 +1,10 @@
 """The leverage family: accounts' positions and wallets rebuilt from fills, and what they owe to their equity, compiled.
 
-A fill moves the position and the cash of both its sides; a transfer moves cash. An account's equity, over all symbols as
-in cross margin, is cash + Σ position · price, its notional Σ |position| · price, its leverage their ratio: at most
-`MAX_LEVERAGE`, which is also what equity ≤ 0 counts as. The price is the mark; without one the mid; without that the last
-trade's price, which there is wherever there is a position. Fees and funding payments are not events yet.
+A fill moves the position and the cash of both its sides, and so does what the venue assigns outside the book; transfers and the
+lines of the ledger (fees, funding, liquidation) move cash. An account's equity, over all symbols as in cross margin, is
+cash + Σ position · price, its notional Σ |position| · price, its leverage their ratio: at most `MAX_LEVERAGE`, which is also
+what equity ≤ 0 counts as. The price is the mark; without one the mid; without that the last trade's price, which there is
+wherever there is a position.
 
 Open interest is what the source reports; without a report, where accounts are known, the sum of their long positions.
 

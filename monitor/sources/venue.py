@@ -20,6 +20,7 @@ from engine.book import MEDIUM, Capacity
 from engine.contract import SCHEMA_VERSION, EventFlag, EventKind
 from engine.journal import FencedError, Journal, JournalError
 from engine.simulation import Label, Simulation, SimulationConfig
+from engine.wallets import OWN_ACCOUNTS
 from monitor.sources import ALL_CAPABILITIES, Capability, SourceError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class VenueSource:
 
     @property
     def accounts(self) -> int:
-        return self._config.accounts
+        return self._venue.accounts + OWN_ACCOUNTS
 
     @property
     def lateness_ns(self) -> int:
@@ -117,7 +118,7 @@ class VenueSource:
     def batches(self) -> Iterator[np.ndarray]:
         """EVENT_DTYPE batches: five seconds each in the history, 100 ms each after it.
 
-        The events of the opening fill the books, so all but its trades and transfers carry the flag SNAPSHOT.
+        The events of the opening fill the books, so all but what moves money and positions carries the flag SNAPSHOT.
         """
         known = self._journal.batches(self._venue.ops)
         while not self._over():
@@ -177,7 +178,7 @@ class VenueSource:
         events = self._venue.apply(ops)
         self._simulation.observe(events)
         if opening:
-            flow = (events["kind"] == EventKind.TRADE) | (events["kind"] == EventKind.TRANSFER)
+            flow = np.isin(events["kind"], (EventKind.TRADE, EventKind.TRANSFER, EventKind.LEDGER, EventKind.ASSIGN))
             events["flags"][~flow] |= np.uint8(EventFlag.SNAPSHOT)
         return events
 

@@ -12,10 +12,11 @@ from engine.contract import EVENT_DTYPE, OP_DTYPE, EventFlag, EventKind, OpFlag,
 from engine.instruments import load_pack
 from engine.matching import ROOM
 from engine.venue import Venue
+from tests.venue_kit import without_margin
 
 ACCOUNTS = 3
 SECOND = 10**9
-CORE = load_pack("core")
+CORE = without_margin(load_pack("core"))
 # Tight enough that the throttle is met, too.
 PACK = msgspec.structs.replace(CORE, throttle=msgspec.structs.replace(CORE.throttle, tokens_per_s=2, burst=20, ban_after=3))
 

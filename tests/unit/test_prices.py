@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.arithmetic import mul_div_floor
-from engine.prices import basis_price, funding_price, funding_rate, impact_price, mark_price, premium
+from engine.prices.kernel import basis_price, funding_price, funding_rate, impact_price, mark_price, premium
 
 I63 = st.integers(-(2**63), 2**63 - 1)
 

@@ -31,8 +31,9 @@ from engine.matching import ROOM
 from engine.rules import MAX_ORDER_MICRO, max_notional
 from engine.simulation import Simulation, SimulationConfig
 from engine.venue import MAX_INDEX, Venue
+from tests.venue_kit import without_margin
 
-PACK = load_pack("core")
+PACK = without_margin(load_pack("core"))
 UNIT = PACK.instrument("BTC-PERP").notional_micro
 SECOND = 10**9
 T0 = 1_767_225_600 * SECOND

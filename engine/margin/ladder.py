@@ -30,6 +30,8 @@ Charging = Literal["marginal", "whole"]
 
 MAX_TIERS: Final = 16
 
+_MOST: Final = 2**61
+
 MAX_LEVERAGE: Final = 1000
 """Beyond this a ladder is taken for a mistake: one tick of a usual instrument is then more than the margin."""
 
@@ -178,7 +180,8 @@ def ladder_table(ladders: Sequence[Ladder]) -> np.ndarray:
     table = np.zeros(len(ladders), LADDER_DTYPE)
     for row, ladder in zip(table, ladders, strict=True):
         row["count"] = len(ladder.tiers)
-        row["cap_micro"] = 0 if ladder.cap is None else _whole(ladder, 0, "cap", ladder.cap * MICRO)
+        # Venues write "no limit" as the largest number they have.
+        row["cap_micro"] = 0 if ladder.cap is None else _whole(ladder, 0, "cap", min(ladder.cap * MICRO, Fraction(_MOST)))
         for k, tier in enumerate(ladder.tiers):
             row["floor_micro"][k] = _whole(ladder, k, "floor", tier.floor * MICRO)
             row["maintenance_ppm"][k] = _whole(ladder, k, "maintenance rate", tier.maintenance_rate * MICRO)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.contract import MICRO, AccountLevel
@@ -53,6 +53,7 @@ def test_a_marginal_ladder_rises_is_convex_and_continuous(ladder, one, other):
         assert maintenance_margin(ladder, tier.floor) == tier.floor * before.maintenance_rate - before.deduction
 
 
+@settings(deadline=None)  # the first call compiles
 @given(ladders(), st.integers(0, 2**56))
 def test_the_kernels_are_the_formulas_rounded_up(ladder, micro):
     row = ladder_table([ladder])[0]
@@ -92,6 +93,7 @@ def test_a_short_on_a_whole_ladder_holds_until_its_price(ladder, wallet, size, e
     assert wallet - size * (found.price - entry) <= maintenance_margin(ladder, size * found.price)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.tuples(st.integers(-(10**6), 10**7), st.integers(0, 10**6), st.booleans(), st.integers(0, 50)), max_size=30))
 def test_the_kernel_of_levels_is_the_step_of_one_account(observations):
     thresholds = Thresholds()
@@ -108,6 +110,7 @@ def test_the_kernel_of_levels_is_the_step_of_one_account(observations):
             assert state.level >= AccountLevel.LIQUIDATE
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.integers(-(2**40), 2**40), st.integers(1, 2**53), st.integers(1, 2**31 - 1))
 def test_values_are_exact_or_stand_still(lots, price, unit):
     exact = lots * (price * unit // MICRO) + lots * (price * unit % MICRO) // MICRO

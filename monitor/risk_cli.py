@@ -106,34 +106,28 @@ def liquidation_price_command(
     as_json: bool,
 ) -> None:
     """Prices at which a position comes to each level of the pack, is taken over, and is bankrupt."""
-    from engine.margin.liquidation_price import bankruptcy, liquidation_price
+    from engine.margin.band import position_band
 
     found = _ladder(name, pack, file)
     rules = _load(pack)
-    is_long = side == "long"
-    shares = {
-        "remind": Fraction(rules.states.remind_ppm, 10**6),
-        "reduce_only": Fraction(rules.states.reduce_only_ppm, 10**6),
-        "liquidate": Fraction(rules.states.liquidate_ppm, 10**6),
-        "maintenance": Fraction(1),
-        "takeover": Fraction(rules.liquidation.takeover_ppm, 10**6),
-    }
-    rows: list[dict[str, object]] = []
     try:
-        for at, share in shares.items():
-            at_price = liquidation_price(
-                found, wallet, size, entry, is_long=is_long, margin_share=share,
-                other_maintenance=other_maintenance, other_pnl=other_pnl,
-            )  # fmt: skip
-            price = None if at_price is None else float(at_price.price)
-            tier = None if at_price is None else at_price.tier + 1
-            rows.append({"at": at, "equity_over_maintenance": float(share), "price": price, "tier": tier})
-        end = bankruptcy(wallet, size, entry, is_long=is_long, other_pnl=other_pnl)
+        band = position_band(
+            found,
+            wallet,
+            size,
+            entry,
+            is_long=side == "long",
+            thresholds=rules.states,
+            takeover_ppm=rules.liquidation.takeover_ppm,
+            other_maintenance=other_maintenance,
+            other_pnl=other_pnl,
+            taker_fee=Fraction(rules.fees.tiers[0][1], 10**6) if rules.margin.taker_fee_inside else 0,
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    rows.append(
-        {"at": "bankruptcy", "equity_over_maintenance": 0.0, "price": None if end is None else float(end), "tier": None}
-    )
+    rows: list[dict[str, object]] = [
+        {"at": step, "price": None if price is None else float(price)} for step, price in band.prices.items()
+    ]
     said: dict[str, object] = {
         "ladder": found.name,
         "version": found.version,
@@ -142,6 +136,29 @@ def liquidation_price_command(
         "prices": rows,
     }
     _print(said, rows, as_json, f"{side} {float(size):g} at {float(entry):g}, ladder {found.name}")
+
+
+@risk.command()
+@_PACK
+@_JSON
+def references(pack: str, as_json: bool) -> None:
+    """Says which price drives margin, which one triggers, and where last is still used."""
+    rules = _load(pack)
+    said: dict[str, object] = {
+        "pack": rules.name,
+        "margin": rules.prices.margin,
+        "triggers": rules.orders.trigger_by,
+        "mark": rules.prices.mark,
+        "index": rules.prices.index,
+        "last_drives": list(rules.prices.last_drives),
+        "stale_s": rules.prices.stale_s,
+        "liquidates_at_equality": rules.margin.liquidate_at_equality,
+    }
+    rows: list[dict[str, object]] = [
+        {"what": key.replace("_", " "), "is": "; ".join(value) or "nowhere" if isinstance(value, list) else value}
+        for key, value in said.items()
+    ]
+    _print(said, rows, as_json, f"reference prices of pack {rules.name}")
 
 
 def _load(pack: str) -> Pack:
@@ -186,7 +203,7 @@ def _print(said: dict[str, object], rows: list[dict[str, object]], as_json: bool
         return
     table = Table(title=escape(title), title_justify="left")
     for name in rows[0]:
-        table.add_column(name.replace("_", " "), justify="left" if name == "at" else "right")
+        table.add_column(name.replace("_", " "), justify="left" if name in ("at", "what", "is") else "right")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console = Console()

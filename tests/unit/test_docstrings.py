@@ -8,7 +8,8 @@ import importlib
 import pytest
 
 MODULES = [
-    "engine.bounds", "engine.exact", "engine.fees", "engine.liquidation.adl", "engine.liquidation.disposal",
+    "engine.bounds", "engine.exact", "engine.fees", "engine.margin.band",
+    "engine.liquidation.adl", "engine.liquidation.disposal",
     "engine.liquidation.fund", "engine.liquidation.proceeds", "engine.liquidation.socialise", "engine.margin.ladder",
     "engine.margin.liquidation_price", "engine.margin.portfolio", "engine.margin.requirements", "engine.margin.states",
     "engine.prices.funding", "engine.prices.index", "engine.prices.kernel", "engine.prices.mark",

@@ -37,7 +37,13 @@ def test_liquidation_prices_in_the_order_in_which_they_are_met():
     )
     prices = [row["price"] for row in said["prices"]]
     assert prices == sorted(prices, reverse=True)
-    assert said["prices"][-1] == {"at": "bankruptcy", "equity_over_maintenance": 0.0, "price": 63_000.0, "tier": None}
+    assert said["prices"][-1] == {"at": "bankruptcy", "price": 63_000.0}
+
+
+def test_what_drives_margin_and_triggers():
+    said = json.loads(call("references", "--pack", "dydx", "--json").output)
+    assert (said["margin"], said["triggers"], said["last_drives"]) == ("index", "index", [])
+    assert "triggers of conditional orders" in call("references", "--pack", "okx").output
 
 
 @pytest.mark.parametrize(

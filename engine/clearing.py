@@ -129,6 +129,7 @@ class Clearing:
             self._relieve(case, now_ns)
         self._sell_inventory(now_ns)
         self._share_losses()
+        self._tell_fees()  # of the forced trades: after a tick nothing is untold
 
     def _tell_fees(self) -> None:
         """One event for each account and role with fees since the last tick, and one for the account that got them all."""

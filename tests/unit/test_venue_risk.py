@@ -233,6 +233,23 @@ def test_an_empty_fund_deleverages_the_winners_at_the_bankruptcy_price():
     assert int(took["leaves"][0]) == 64_000 * MICRO - 968 * MICRO
 
 
+def test_a_loss_that_no_fund_covers_is_shared_by_the_winners():
+    scene = Scene(changed(CORE, fund={"adl_price": "mark"}))
+    scene.do(op(OpKind.TRANSFER, account=IDLE, qty=100_000 * MICRO))
+    scene.hold(1_000)
+    scene.order(SHORT, Side.SELL, 500, 12_800)
+    scene.order(IDLE, Side.BUY, 500, 12_800, tif=TimeInForce.IOC)
+    told = kinds(scene.fall(12_500), EventKind.LEDGER)
+    shared = told[told["code"] == LedgerLine.SOCIALISED]
+    # LONG is out at the mark with 968 less about 1,500 USD; SHORT still wins on 500 lots and makes the fund whole.
+    lost = 1_000 * (12_800 * MICRO - int(scene.venue.prices[0]["mark"])) * 5_000 // MICRO - 968 * MICRO
+    assert 500 * MICRO < lost < 532 * MICRO
+    assert [(int(e["account"]), int(e["qty"])) for e in shared] == [(SHORT, -lost), (FUND, lost)]
+    assert scene.equity(FUND) <= 0
+    assert scene.venue.cash[LONG] == scene.venue.wallets.cash[FUND] == 0
+    assert scene.venue.clearing.uncovered[0] == 0
+
+
 def test_nobody_is_forced_where_nothing_matches():
     scene = Scene(fund=1_000_000)
     scene.hold(1_000)

@@ -382,8 +382,8 @@ class Clearing:
         for symbol in np.flatnonzero(self._desk.wallets.held[fund]):
             k = int(symbol)
             if self._is_matching(k) and now_ns >= self._next_ns.get((fund, k), 0):
-                equity, needed = self._standing(Case(fund, NOWHERE))
-                self._dispose(fund, k, equity, needed, now_ns)
+                # As if it were bankrupt: an auction offers it at its last price, for the fund waits for no better one.
+                self._dispose(fund, k, 0, 1, now_ns)
 
     def _share_losses(self) -> None:
         """Makes a fund whose equity is negative whole, out of open profits, in proportion; what they do not cover stays."""

@@ -1,0 +1,1 @@
+"""Cascades: what a shock becomes when forced sales move prices, and prices force more. `docs/cascade.md` has the rules."""

@@ -16,7 +16,7 @@ from msgspec import Meta
 from scipy.sparse import coo_array, csr_array
 
 from engine.contract import MICRO
-from engine.holdings import LEVELS, Holdings, HoldingsError
+from engine.holdings import LEVELS, Holdings, HoldingsError, MarketHeld
 from engine.instruments import Instrument
 from engine.margining import Terms
 from engine.rules import risk_terms
@@ -24,7 +24,7 @@ from engine.rules import risk_terms
 _Ppm = Annotated[int, Meta(ge=0, le=MICRO)]
 _Lag = Annotated[int, Meta(ge=0, le=60)]
 
-MOST_LAG: Final = 60
+_NEAR_SHARE: Final = 50  # one fiftieth: 2 %
 
 
 class CascadeRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +34,8 @@ class CascadeRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rounds: a run ends after so many.
         shock_rounds: the shock comes in as many equal parts.
         refill_ppm: share of what forced orders ate of a book that comes back in a round.
-        lasting_ppm: share of the distance that forced orders pushed the best price which stays, because the index follows.
+        lasting_ppm: share of the distance that forced orders pushed the best price which stays, because the index follows. The
+            default is what makes sales of a day's scale agree with the square-root law (docs/cascade.md).
         liquidity_ppm: share of the book that makers leave standing in the stress.
         correlation_ppm: stressed correlation of any two markets, where the holdings say no higher one (RISK-SPEC 5).
         mark_lag: rounds until a price is the margin price.
@@ -45,7 +46,7 @@ class CascadeRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rounds: Annotated[int, Meta(ge=1, le=86_400)] = 3_600
     shock_rounds: Annotated[int, Meta(ge=1, le=3_600)] = 60
     refill_ppm: _Ppm = 100_000
-    lasting_ppm: _Ppm = 500_000
+    lasting_ppm: _Ppm = 60_000
     liquidity_ppm: Annotated[int, Meta(ge=1, le=MICRO)] = MICRO
     correlation_ppm: _Ppm = 800_000
     mark_lag: _Lag = 1
@@ -57,7 +58,7 @@ class Graph(NamedTuple):
     """The graph. U units, S markets, C assets, P positions, E edges between markets, L levels. Money in micro-units, prices in
     micro-ticks.
 
-    `exposures` [U, S] holds lots (P of them, in row order), `couplings` [S, S] the ppm of a move that one market hands on to
+    `exposures` [U, S] holds lots (P of them, in row order), `couplings` [S, S] the ppm of a shock that one market hands on to
     another (E of them), `pledged` [U, C] millionths of an asset.
     """
 
@@ -87,6 +88,9 @@ class Arrays(NamedTuple):
     edge_first: np.ndarray
     edge_to: np.ndarray
     edge_ppm: np.ndarray
+    """[E]: of a shock."""
+    edge_impact_ppm: np.ndarray
+    """[E]: of the lasting impact of forced orders: who trades on it can move no more money in a deeper market than was sold."""
     pledge_first: np.ndarray
     pledge_asset: np.ndarray
     pledge_amount: np.ndarray
@@ -115,8 +119,9 @@ class Arrays(NamedTuple):
 def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Sequence[float]] | None = None) -> Graph:
     """The graph of a venue's holdings.
 
-    A move of market i moves j by `max(rho, stressed) · extreme_j / extreme_i` of it: as many of its own extreme moves
-    (`stress.extreme_bps` of the pack), times the correlation.
+    A shock of market i moves j by `max(rho, stressed) · extreme_j / extreme_i` of it: as many of its own extreme moves
+    (`stress.extreme_bps` of the pack), times the correlation. Of the impact of forced orders goes that times
+    `min(1, depth_i / depth_j)`, depth being what rests within 2 % of the mark on both sides.
 
     Args:
         holdings: see `engine.holdings`.
@@ -137,6 +142,8 @@ def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Seq
     exposures = csr_array((pos_lots, (pos_unit, pos_market)), shape=(count, symbols), dtype=np.int64)
     by_market = np.lexsort((pos_unit, pos_market))
     couplings = _couplings(holdings, rules, correlations)
+    deep = [_near(market) for market in holdings.markets]
+    sources = np.repeat(np.arange(symbols), np.diff(couplings.indptr))
     pledged = _pledged(holdings, homes, count)
     away, depth, levels = _books(holdings, rules.liquidity_ppm)
     instruments = tuple(market.instrument for market in holdings.markets)
@@ -155,6 +162,13 @@ def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Seq
         edge_first=couplings.indptr.astype(np.int64),
         edge_to=couplings.indices.astype(np.int64),
         edge_ppm=couplings.data.astype(np.int64),
+        edge_impact_ppm=np.array(
+            [
+                int(ppm) * min(deep[i], deep[j]) // max(1, deep[j])
+                for i, j, ppm in zip(sources.tolist(), couplings.indices.tolist(), couplings.data.tolist(), strict=True)
+            ],
+            np.int64,
+        ),
         pledge_first=pledged.indptr.astype(np.int64),
         pledge_asset=pledged.indices.astype(np.int64),
         pledge_amount=pledged.data.astype(np.int64),
@@ -248,6 +262,14 @@ def _couplings(holdings: Holdings, rules: CascadeRules, correlations: Sequence[S
     ppm = np.round(stressed * extremes[None, :] / extremes[:, None] * MICRO).astype(np.int64)
     np.fill_diagonal(ppm, 0)
     return csr_array(ppm)
+
+
+def _near(market: MarketHeld) -> int:
+    """Micro-units of the quote that rest within 2 % of the mark, both sides."""
+    lots = [
+        size for ticks, size in (*market.bids, *market.asks) if abs(ticks * MICRO - market.mark) * _NEAR_SHARE <= market.mark
+    ]
+    return sum(lots) * market.mark * market.instrument.notional_micro // MICRO
 
 
 def _pledged(holdings: Holdings, homes: Mapping[str, int], units: int) -> csr_array:

@@ -180,7 +180,7 @@ def _arrive(
             continue
         for e in range(graph.edge_first[i], graph.edge_first[i + 1]):
             k = graph.edge_to[e]
-            part = mul_div_floor(spreads[i], graph.edge_ppm[e], MICRO)
+            part = mul_div_floor(spreads[i], graph.edge_impact_ppm[e], MICRO)
             state.carried[e] += _loss(terms, open_lots, k, _move(state, k, mul_div_floor(state.anchor[k], part, BILLION)))
 
 
@@ -222,7 +222,8 @@ def _see(graph: Arrays, terms: Terms, state: State, prices: np.ndarray, before: 
     for p in range(len(state.lots)):
         k = graph.pos_market[p]
         if beyond[k] != 0 and state.lots[p] != 0:
-            state.endogenous[p] -= value_micro(state.lots[p], beyond[k], terms.units[k])
+            part = value_micro(state.lots[p], abs(beyond[k]), terms.units[k])
+            state.endogenous[p] += part if beyond[k] < 0 else -part
 
 
 @njit(cache=True, nogil=True)

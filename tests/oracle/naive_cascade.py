@@ -68,6 +68,8 @@ class Cascade:
             for j in range(count)
             if i != j
         }
+        near = [self.near(k) for k in range(count)]
+        self.impact_ppm = {(i, j): ppm * min(near[i], near[j]) // max(1, near[j]) for (i, j), ppm in self.ppm.items()}
         direct = {k: round(shocks.get(market.instrument.symbol, 0) * 1e9) for k, market in enumerate(self.markets)}
         self.move = {k: (ppb, 0) for k, ppb in direct.items()}
         for k in range(count):
@@ -87,6 +89,13 @@ class Cascade:
             away = self.mark[k] - ticks * MICRO if side == 0 else ticks * MICRO - self.mark[k]
             found.append((max(0, away), total * self.rules.liquidity_ppm // MICRO))
         return found
+
+    def near(self, k):
+        lots = 0
+        for ticks, size in self.markets[k].bids + self.markets[k].asks:
+            if Fraction(abs(ticks * MICRO - self.mark[k]), self.mark[k]) <= Fraction(2, 100):
+                lots += size
+        return lots * self.mark[k] * self.unit_micro[k] // MICRO
 
     def load(self, holdings):
         pools = {}
@@ -187,7 +196,7 @@ class Cascade:
         for i in range(len(self.markets)):
             for k in range(len(self.markets)):
                 if i != k and self.spread[t][i] and self.ppm[i, k]:
-                    part = self.spread[t][i] * self.ppm[i, k] // MICRO
+                    part = self.spread[t][i] * self.impact_ppm[i, k] // MICRO
                     self.carried[i, k] += self.shift(k, self.price[k] * part // BILLION)
         self.past.append(list(self.price))
         for c, asset in enumerate(self.collateral):

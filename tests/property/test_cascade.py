@@ -154,7 +154,7 @@ def test_holdings_are_read_as_they_were_written(seed):
 def test_the_examples_reach_every_path(name):
     seen = dict.fromkeys(("orders", "adl", "takeovers", "shortfall", "carried", "settled"), 0)
     for seed in range(60):
-        rules = CascadeRules(rounds=600, shock_rounds=300)
+        rules = CascadeRules(rounds=600, shock_rounds=300, lasting_ppm=500_000)
         graph = graph_of(random_holdings(seed, PACKS[name]), rules)
         done = run(graph, PACKS[name], rules, *shock_table(graph, {SYMBOLS[0]: -0.1}))
         for field in ("orders", "adl", "takeovers", "shortfall"):

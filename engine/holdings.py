@@ -149,6 +149,24 @@ class Holdings(NamedTuple):
         raise KeyError(symbol)
 
 
+class Units(NamedTuple):
+    """What is margined together: the cross positions of an account or of a pool of accounts, or one isolated position.
+
+    Attributes:
+        names: of the units.
+        homes: unit of each account's cross wallet.
+        cash: micro-units, after positions were paid for: equity is cash + collateral + value of positions.
+        portfolio: 1 for portfolio mode.
+        positions: (unit, market, lots, cost), one for each unit and market.
+    """
+
+    names: tuple[str, ...]
+    homes: dict[str, int]
+    cash: tuple[int, ...]
+    portfolio: tuple[int, ...]
+    positions: tuple[tuple[int, int, int, int], ...]
+
+
 def pack_named(data: bytes) -> str:
     """Name of the pack that a file wants.
 
@@ -238,6 +256,46 @@ def holdings_of(venue: Venue, pack: Pack) -> Holdings:
     if taken:
         accounts.append(AccountHeld("fund", 0, False, "", (), taken))
     return Holdings(pack, tuple(markets), (), tuple(accounts), money)
+
+
+def units_of(holdings: Holdings) -> Units:
+    """Merges the accounts of a pool, and sets isolated positions apart.
+
+    Raises:
+        HoldingsError: a pool with accounts in cross and in portfolio mode.
+    """
+    homes: dict[str, int] = {}
+    names: list[str] = []
+    cash: list[int] = []
+    portfolio: list[int] = []
+    pooled: dict[str, int] = {}
+    merged: dict[tuple[int, int], list[int]] = {}
+    for account in holdings.accounts:
+        unit = pooled.get(account.pool) if account.pool else None
+        if unit is None:
+            unit = len(names)
+            names.append(account.pool or account.account)
+            cash.append(0)
+            portfolio.append(int(account.is_portfolio))
+            if account.pool:
+                pooled[account.pool] = unit
+        elif portfolio[unit] != account.is_portfolio:
+            raise HoldingsError(f"pool {account.pool!r} has accounts in cross and in portfolio mode")
+        homes[account.account] = unit
+        cash[unit] += account.cash
+        for position in account.positions:
+            own = unit
+            if position.wallet is not None:
+                own = len(names)
+                names.append(f"{account.account} {holdings.markets[position.market].instrument.symbol}")
+                cash.append(position.wallet)
+                portfolio.append(0)
+            cash[own] -= position.cost
+            row = merged.setdefault((own, position.market), [0, 0])
+            row[0] += position.lots
+            row[1] += position.cost
+    rows = [(unit, market, lots, cost) for (unit, market), (lots, cost) in merged.items() if lots]
+    return Units(tuple(names), homes, tuple(cash), tuple(portfolio), tuple(rows))
 
 
 def written(holdings: Holdings) -> bytes:

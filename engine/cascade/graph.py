@@ -16,7 +16,7 @@ from msgspec import Meta
 from scipy.sparse import coo_array, csr_array
 
 from engine.contract import MICRO
-from engine.holdings import LEVELS, Holdings, HoldingsError, MarketHeld
+from engine.holdings import LEVELS, Holdings, HoldingsError, MarketHeld, units_of
 from engine.instruments import Instrument
 from engine.margining import Terms
 from engine.rules import risk_terms
@@ -133,9 +133,10 @@ def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Seq
     """
     if not holdings.markets or not holdings.accounts:
         raise HoldingsError("a cascade needs at least one market and one account")
-    names, homes, cash, portfolio, rows = _units(holdings)
+    units = units_of(holdings)
+    names = units.names
     count, symbols = len(names), len(holdings.markets)
-    pos = sorted(rows)
+    pos = sorted(units.positions)
     pos_unit = np.array([unit for unit, *_ in pos], np.int64)
     pos_market = np.array([market for _, market, *_ in pos], np.int64)
     pos_lots = np.array([lots for *_, lots, _ in pos], np.int64)
@@ -144,7 +145,7 @@ def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Seq
     couplings = _couplings(holdings, rules, correlations)
     deep = [_near(market) for market in holdings.markets]
     sources = np.repeat(np.arange(symbols), np.diff(couplings.indptr))
-    pledged = _pledged(holdings, homes, count)
+    pledged = _pledged(holdings, units.homes, count)
     away, depth, levels = _books(holdings, rules.liquidity_ppm)
     instruments = tuple(market.instrument for market in holdings.markets)
     terms = risk_terms(holdings.pack, instruments)
@@ -172,8 +173,8 @@ def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Seq
         pledge_first=pledged.indptr.astype(np.int64),
         pledge_asset=pledged.indices.astype(np.int64),
         pledge_amount=pledged.data.astype(np.int64),
-        cash=np.array(cash, np.int64),
-        portfolio=np.array(portfolio, np.int64),
+        cash=np.array(units.cash, np.int64),
+        portfolio=np.array(units.portfolio, np.int64),
         mark=marks,
         away=away,
         depth=depth,
@@ -185,7 +186,7 @@ def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Seq
         fund=np.array([holdings.fund], np.int64),
     )
     assets = tuple(asset.asset for asset in holdings.collateral)
-    return Graph(tuple(names), instruments, assets, exposures, couplings, pledged, terms, arrays)
+    return Graph(names, instruments, assets, exposures, couplings, pledged, terms, arrays)
 
 
 def shock_table(graph: Graph, shocks: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -206,45 +207,6 @@ def shock_table(graph: Graph, shocks: Mapping[str, float]) -> tuple[np.ndarray, 
         else:
             raise HoldingsError(f"the shock names {name!r}, which is neither a market nor collateral of the holdings")
     return markets, assets
-
-
-def _units(
-    holdings: Holdings,
-) -> tuple[list[str], dict[str, int], list[int], list[int], list[tuple[int, int, int, int]]]:
-    """(names, unit of each account's cross wallet, cash, portfolio mode, (unit, market, lots, cost)) of what is margined
-    together."""
-    homes: dict[str, int] = {}
-    names: list[str] = []
-    cash: list[int] = []
-    portfolio: list[int] = []
-    pooled: dict[str, int] = {}
-    merged: dict[tuple[int, int], list[int]] = {}
-    for account in holdings.accounts:
-        unit = pooled.get(account.pool) if account.pool else None
-        if unit is None:
-            unit = len(names)
-            names.append(account.pool or account.account)
-            cash.append(0)
-            portfolio.append(int(account.is_portfolio))
-            if account.pool:
-                pooled[account.pool] = unit
-        elif portfolio[unit] != account.is_portfolio:
-            raise HoldingsError(f"pool {account.pool!r} has accounts in cross and in portfolio mode")
-        homes[account.account] = unit
-        cash[unit] += account.cash
-        for position in account.positions:
-            own = unit
-            if position.wallet is not None:
-                own = len(names)
-                names.append(f"{account.account} {holdings.markets[position.market].instrument.symbol}")
-                cash.append(position.wallet)
-                portfolio.append(0)
-            cash[own] -= position.cost
-            row = merged.setdefault((own, position.market), [0, 0])
-            row[0] += position.lots
-            row[1] += position.cost
-    rows = [(unit, market, lots, cost) for (unit, market), (lots, cost) in merged.items() if lots]
-    return names, homes, cash, portfolio, rows
 
 
 def _couplings(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Sequence[float]] | None) -> csr_array:

@@ -76,8 +76,8 @@ def band_of(holdings: Holdings, symbol: str, *, width_bps: int = 50, buckets: in
                 taker_fee=fee,
             )
             bands.append((units.names[unit], band))
-    sides = [[(ticks * tick, lots * lot) for ticks, lots in side] for side in (market.bids, market.asks)]
-    found = aggregate([band for _, band in bands], mark, *sides, pack.liquidation, width_bps=width_bps, buckets=buckets)
+    bids, asks = ([(ticks * tick, lots * lot) for ticks, lots in side] for side in (market.bids, market.asks))
+    found = aggregate([band for _, band in bands], mark, bids, asks, pack.liquidation, width_bps=width_bps, buckets=buckets)
     return Banded(mark, tuple(sorted(bands, key=lambda row: (_distance(row[1], mark), row[0]))), tuple(found))
 
 

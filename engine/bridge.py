@@ -104,17 +104,19 @@ def value(lots: np.ndarray, prices: np.ndarray, units: np.ndarray) -> np.ndarray
     return total
 
 
-def unexpected(table: np.ndarray, share: float = 0.5) -> np.ndarray:
-    """Accounts whose equity fees, funding, liquidation or throttling changed beyond trading: a residual that is not zero,
-    ops refused by the throttle in a losing stretch, or lines other than trading and transfers that make up more than `share`
-    of what changed.
+def unexpected(table: np.ndarray, share: float = 0.5, material_ppm: int = 1_000) -> np.ndarray:
+    """Accounts whose equity fees, funding, liquidation or throttling changed beyond trading: a residual that is not zero;
+    ops refused by the throttle in a losing stretch; or lines other than trading and transfers that make up more than `share`
+    of what changed, and at least `material_ppm` of the equity that there was.
 
     "Did fees, funding or throttling change equity unexpectedly?" is this one query. Numbers of accounts, int64, ascending.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is {share}, it must be above 0 and at most 1")
+    if material_ppm < 0:
+        raise ValueError(f"material_ppm is {material_ppm}, it must not be negative")
     charges = sum(np.abs(table[name]) for name in ("funding", "fees", "liquidation", "socialised"))
     moved = charges + np.abs(table["trading"])
-    heavy = (charges > 0) & (charges > share * moved)
+    heavy = (charges > 0) & (charges > share * moved) & (charges >= np.abs(table["opening"]) / MICRO * material_ppm)
     held_up = (table["throttled"] > 0) & (table["trading"] < 0)
     return np.flatnonzero((table["residual"] != 0) | heavy | held_up)

@@ -248,9 +248,18 @@ def load_pack(name: str) -> Pack:
     file = resources.files("engine") / "packs" / f"{name}.toml"
     if not re.fullmatch(r"[a-z0-9-]+", name) or not file.is_file():
         raise PackError(f"there is no rule pack {name!r}")
+    return read_pack(file.read_bytes(), name)
+
+
+def read_pack(data: bytes, name: str) -> Pack:
+    """A pack of a TOML file's content; `name` is what errors call it.
+
+    Raises:
+        PackError: a key is missing, unknown or out of range.
+    """
     try:
-        return msgspec.toml.decode(file.read_bytes(), type=Pack)
-    except msgspec.DecodeError as error:
+        return msgspec.toml.decode(data, type=Pack)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PackError(f"rule pack {name}: {error}") from error
 
 

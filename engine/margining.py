@@ -37,6 +37,8 @@ class Terms(NamedTuple):
     """uint8 [S]: the price is missing or too old to force anybody out."""
     closing_ppm: np.ndarray
     """int64 [1]: taker fee that is part of the maintenance margin, ppm of notional; 0 for none."""
+    rounding: np.ndarray
+    """int64 [2, 2]: of initial and maintenance margin: unit in micro-units, and how (`engine.margin.ladder.UP` …)."""
 
 
 @njit(cache=True, nogil=True)
@@ -57,7 +59,7 @@ def maintenance_of(terms: Terms, symbol: int, notional: int) -> int:
     ladder = terms.ladders[symbol]
     if ladder["count"] == 0 or notional == 0:
         return 0
-    needed: int = maintenance_micro(ladder, notional)
+    needed: int = maintenance_micro(ladder, notional, terms.rounding[1, 0], terms.rounding[1, 1])
     fee = terms.closing_ppm[0]
     if fee > 0:
         needed += notional // MICRO * fee - (-(notional % MICRO * fee) // MICRO)
@@ -157,7 +159,8 @@ def initial_of(terms: Terms, symbol: int, lots: int) -> int:
     ladder = terms.ladders[symbol]
     if ladder["count"] == 0 or lots == 0:
         return 0
-    needed: int = initial_micro(ladder, value_micro(lots, terms.prices[symbol], terms.units[symbol]))
+    notional = value_micro(lots, terms.prices[symbol], terms.units[symbol])
+    needed: int = initial_micro(ladder, notional, terms.rounding[0, 0], terms.rounding[0, 1])
     return needed
 
 

@@ -109,8 +109,8 @@ class MarginRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How requirements are computed and compared.
 
     Attributes:
-        initial_rounding, maintenance_rounding: of a requirement, to whole `rounding_unit`.
-        rounding_unit: quote units, a decimal.
+        initial_rounding, maintenance_rounding: of a requirement, which is never negative, to whole `rounding_unit`.
+        rounding_unit: quote units, a decimal; a micro-unit at least.
         liquidate_at_equality: an account whose equity equals the requirement is liquidated (Binance, OKX), or only one whose
             equity is below it (dYdX).
         taker_fee_inside: the fee of closing is part of the maintenance margin (OKX, Gate).
@@ -119,7 +119,7 @@ class MarginRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     initial_rounding: Rounding
     maintenance_rounding: Rounding
-    rounding_unit: Annotated[str, Meta(pattern=r"^(1|0\.0*1)$")]
+    rounding_unit: Annotated[str, Meta(pattern=r"^(1|0\.0{0,5}1)$")]
     liquidate_at_equality: bool
     taker_fee_inside: bool
     portfolio: Literal["none", "grid"]

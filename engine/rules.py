@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 
 from engine.contract import MICRO, Reference, SelfTrade
+from engine.exact import exact
 from engine.instruments import Instrument, Pack
 from engine.layout import MAX_PRICE
-from engine.margin.ladder import LADDER_DTYPE, ladder_table
+from engine.margin.ladder import DOWN, HALF_EVEN, LADDER_DTYPE, UP, ladder_table
 from engine.margining import Terms
 from engine.market import Rules, Throttle
 
@@ -18,6 +19,7 @@ MAX_ORDER_MICRO: Final = 2**53
 """Highest value of one order, micro-units of the quote (nine billion): sums over accounts and trades then stay exact."""
 
 _SECOND_NS: Final = 1_000_000_000
+_ROUNDINGS: Final = {"up": UP, "from_zero": UP, "down": DOWN, "to_zero": DOWN, "half_even": HALF_EVEN}
 
 
 def order_rules(pack: Pack, instrument: Instrument) -> Rules:
@@ -47,6 +49,7 @@ def order_rules(pack: Pack, instrument: Instrument) -> Rules:
 def risk_terms(pack: Pack, instruments: Sequence[Instrument]) -> Terms:
     """What margin checks of a venue with these instruments look at, before any price is known."""
     table = np.zeros(len(instruments), LADDER_DTYPE)
+    unit = int(exact(pack.margin.rounding_unit) * MICRO)
     for k, instrument in enumerate(instruments):
         ladder = pack.ladder(instrument)
         if ladder is not None:
@@ -57,6 +60,13 @@ def risk_terms(pack: Pack, instruments: Sequence[Instrument]) -> Terms:
         prices=np.zeros(len(instruments), np.int64),
         doubtful=np.ones(len(instruments), np.uint8),
         closing_ppm=np.array([pack.fees.tiers[0][1] if pack.margin.taker_fee_inside else 0], np.int64),
+        rounding=np.array(
+            [
+                (unit, _ROUNDINGS[pack.margin.initial_rounding]),
+                (unit, _ROUNDINGS[pack.margin.maintenance_rounding]),
+            ],
+            np.int64,
+        ),
     )
 
 

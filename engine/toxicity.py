@@ -98,7 +98,7 @@ def forced_execution(events: np.ndarray, units: np.ndarray, taker_ppm: int) -> F
     slipped = float(np.where(marks > 0, buys * (trades["price"] - marks) * size, 0.0).sum())
     fees = notional * taker_ppm / MICRO
     lines = events[(events["kind"] == EventKind.LEDGER) & (events["code"] == LedgerLine.LIQUIDATION_FEE) & (events["qty"] < 0)]
-    extra = -float(lines["qty"].sum()) / MICRO
+    extra = float(np.abs(lines["qty"]).sum()) / MICRO
     cost = slipped + fees + extra
     return Forced(len(trades), notional, slipped, fees, extra, (fees + extra) / cost if cost > 0 else None)
 

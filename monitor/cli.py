@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.config import SPEED_PATTERN, FilesSpec, Format, RunConfig, VenueSpec
-from monitor.risk_cli import risk
+from monitor.risk.cli import risk
 from monitor.roles.kernels import CacheError, use_cache
 
 DEMO_START_NS: Final = 1_767_225_600_000_000_000

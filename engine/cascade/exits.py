@@ -13,6 +13,11 @@ from __future__ import annotations
 from math import sqrt
 from typing import Final, NamedTuple
 
+import numpy as np
+
+from engine.cascade.graph import CascadeRules, Graph
+from engine.cascade.state import equities, new_state
+from engine.contract import MICRO
 from engine.exact import Number, exact, not_negative, positive
 
 _AVERAGE: Final = 2 / 3  # of √x from 0 to 1
@@ -57,3 +62,36 @@ def orderly_exit(notional: Number, equity: Number, volume: Number, volatility: N
     cost = size * min(1.0, share)
     left = float(exact(equity, "equity")) - cost
     return Exit(impact, cost, left, 1 / share if share > 0 else None)
+
+
+def orderly_exits(graph: Graph) -> list[dict[str, object]]:
+    """Positions of a venue that have no orderly exit, the largest cost first: selling them into the book that is there costs
+    more than the unit's equity. Where the book ends, what is left is sold at its last level.
+    """
+    arrays = graph.arrays
+    equity = equities(arrays, graph.terms, new_state(graph, CascadeRules(rounds=1))) / MICRO
+    value = arrays.mark / MICRO * graph.terms.units / MICRO
+    found: list[dict[str, object]] = []
+    for p in range(len(arrays.pos_lots)):
+        u, k, lots = arrays.pos_unit[p], arrays.pos_market[p], int(arrays.pos_lots[p])
+        side = 0 if lots > 0 else 1
+        count = arrays.levels[k, side]
+        if count == 0:
+            continue
+        upto = np.minimum(arrays.depth[k, side, :count], abs(lots))
+        sold = np.diff(upto, prepend=0)
+        away = arrays.away[k, side, :count] / arrays.mark[k]
+        beyond = abs(lots) - int(upto[-1])
+        cost = float((sold * away).sum() + beyond * away[-1]) * value[k]
+        if cost > equity[u]:
+            found.append(
+                {
+                    "account": graph.units[u],
+                    "what": graph.instruments[k].symbol,
+                    "notional": float(abs(lots) * value[k]),
+                    "equity": float(equity[u]),
+                    "cost": cost,
+                    "beyond_the_book": float(beyond * value[k]),
+                }
+            )
+    return sorted(found, key=lambda row: -float(str(row["cost"])))

@@ -90,7 +90,7 @@ class Arrays(NamedTuple):
     edge_ppm: np.ndarray
     """[E]: of a shock."""
     edge_impact_ppm: np.ndarray
-    """[E]: of the lasting impact of forced orders: who trades on it can move no more money in a deeper market than was sold."""
+    """[E]: of the lasting impact of forced orders: a market follows the mean of all, weighted by depth."""
     pledge_first: np.ndarray
     pledge_asset: np.ndarray
     pledge_amount: np.ndarray
@@ -120,8 +120,8 @@ def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Seq
     """The graph of a venue's holdings.
 
     A shock of market i moves j by `max(rho, stressed) · extreme_j / extreme_i` of it: as many of its own extreme moves
-    (`stress.extreme_bps` of the pack), times the correlation. Of the impact of forced orders goes that times
-    `min(1, depth_i / depth_j)`, depth being what rests within 2 % of the mark on both sides.
+    (`stress.extreme_bps` of the pack), times the correlation. Of the impact of forced orders goes that times the market's
+    share of all depth, which is what rests within 2 % of the marks on both sides: a small market's fall moves no large one.
 
     Args:
         holdings: see `engine.holdings`.
@@ -164,10 +164,7 @@ def graph_of(holdings: Holdings, rules: CascadeRules, correlations: Sequence[Seq
         edge_to=couplings.indices.astype(np.int64),
         edge_ppm=couplings.data.astype(np.int64),
         edge_impact_ppm=np.array(
-            [
-                int(ppm) * min(deep[i], deep[j]) // max(1, deep[j])
-                for i, j, ppm in zip(sources.tolist(), couplings.indices.tolist(), couplings.data.tolist(), strict=True)
-            ],
+            [ppm * deep[i] // max(1, sum(deep)) for i, ppm in zip(sources.tolist(), couplings.data.tolist(), strict=True)],
             np.int64,
         ),
         pledge_first=pledged.indptr.astype(np.int64),

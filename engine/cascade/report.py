@@ -164,6 +164,14 @@ def report(graph: Graph, done: Run, most_edges: int = 10) -> Report:
     )
 
 
+def equities_around(graph: Graph, done: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Equity of every unit before the shock and by the shock alone, positions as they were, int64 [U], micro-units."""
+    arrays = graph.arrays
+    owned = (arrays.pos_lots, arrays.cash, arrays.pledge_amount)
+    before = _equities(graph, done, *owned, arrays.mark, arrays.asset_price)
+    return before, _equities(graph, done, *owned, done.state.shocked, _assets_alone(graph, done))
+
+
 def _equities(
     graph: Graph,
     done: Run,

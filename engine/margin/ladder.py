@@ -191,24 +191,49 @@ def ladder_table(ladders: Sequence[Ladder]) -> np.ndarray:
     return table
 
 
+UP: Final = 0
+DOWN: Final = 1
+HALF_EVEN: Final = 2
+"""Roundings of a requirement, which is not negative: away from zero is up, to zero is down."""
+
+
 @njit(cache=True, nogil=True)
-def maintenance_micro(ladder: np.void, notional_micro: int) -> int:
-    """Maintenance margin of a notional (0 … 2**62), micro-units, rounded up."""
+def maintenance_micro(ladder: np.void, notional_micro: int, unit: int = 1, rounding: int = UP) -> int:
+    """Maintenance margin of a notional (0 … 2**62), micro-units, rounded to a multiple of `unit`."""
     k = _tier(ladder, notional_micro)
     rate = ladder["maintenance_ppm"][k]
     # In two parts, so that notional x rate needs no 128 bits.
-    needed: int = notional_micro // MICRO * rate - (-(notional_micro % MICRO * rate) // MICRO) - ladder["deduction_micro"][k]
-    return needed
+    rest = notional_micro % MICRO * rate
+    whole = notional_micro // MICRO * rate + rest // MICRO - ladder["deduction_micro"][k]
+    return in_units(whole, rest % MICRO, MICRO, unit, rounding)
 
 
 @njit(cache=True, nogil=True)
-def initial_micro(ladder: np.void, notional_micro: int) -> int:
-    """Initial margin of a notional (0 … 2**62), micro-units, rounded up."""
+def initial_micro(ladder: np.void, notional_micro: int, unit: int = 1, rounding: int = UP) -> int:
+    """Initial margin of a notional (0 … 2**62), micro-units, rounded to a multiple of `unit`."""
     k = _tier(ladder, notional_micro)
     num, den = ladder["initial_num"][k], ladder["initial_den"][k]
-    whole, rest = notional_micro // den, notional_micro % den
-    needed: int = whole * num - (-(rest * num) // den) - ladder["initial_deduction_micro"][k]
-    return needed
+    rest = notional_micro % den * num
+    whole = notional_micro // den * num + rest // den - ladder["initial_deduction_micro"][k]
+    return in_units(whole, rest % den, den, unit, rounding)
+
+
+@njit(cache=True, nogil=True)
+def in_units(whole: int, rest: int, den: int, unit: int, rounding: int) -> int:
+    """`whole + rest / den` as a multiple of `unit`, by UP, DOWN or HALF_EVEN; `0 <= rest < den`."""
+    count = whole // unit
+    left = whole - count * unit
+    if left == 0 and rest == 0:
+        return whole
+    if rounding == HALF_EVEN:
+        twice, more = 2 * left, 2 * rest
+        # Twice the part beyond the multiple against the unit: 2 * left + 2 * rest / den <=> unit.
+        over = twice + more // den - unit
+        is_up = over > 0 or (over == 0 and (more % den > 0 or count % 2 == 1))
+    else:
+        is_up = rounding == UP
+    rounded: int = (count + 1) * unit if is_up else count * unit
+    return rounded
 
 
 @njit(cache=True, nogil=True)

@@ -79,7 +79,8 @@ def liquidation_price(
         ladder: of the instrument.
         wallet, size, entry, other_maintenance, other_pnl: as in `in_tier`.
         taker_fee: rate of the closing fee, where it is part of the requirement (OKX, Gate).
-        margin_share: share of the maintenance margin that equity falls to: 1.2 for a ratio of 120 %, 2/3 for a takeover.
+        margin_share: share of the whole maintenance margin, the others' too, that equity falls to: 1.2 for a ratio of 120 %,
+            2/3 for a takeover.
 
     >>> from engine.margin.ladder import make_ladder
     >>> btc = make_ladder("btc", [(0, "1/125", "0.004"), (50_000, "0.01", "0.005"), (600_000, "1/75", "0.0065")])
@@ -91,7 +92,8 @@ def liquidation_price(
     lots, paid = positive(size, "size"), positive(entry, "entry")
     factor = not_negative(margin_share, "margin_share")
     fee = share(taker_fee, "taker_fee")
-    free = exact(wallet, "wallet") - exact(other_maintenance, "other_maintenance") + exact(other_pnl, "other_pnl")
+    others = factor * exact(other_maintenance, "other_maintenance")
+    free = exact(wallet, "wallet") - others + exact(other_pnl, "other_pnl")
     start = free - sign * lots * paid
     tiers = ladder.tiers
     for k in range(len(tiers) - 1, -1, -1) if is_long else range(len(tiers)):

@@ -69,7 +69,7 @@ class Cascade:
             if i != j
         }
         near = [self.near(k) for k in range(count)]
-        self.impact_ppm = {(i, j): ppm * min(near[i], near[j]) // max(1, near[j]) for (i, j), ppm in self.ppm.items()}
+        self.impact_ppm = {(i, j): ppm * near[i] // max(1, sum(near)) for (i, j), ppm in self.ppm.items()}
         direct = {k: round(shocks.get(market.instrument.symbol, 0) * 1e9) for k, market in enumerate(self.markets)}
         self.move = {k: (ppb, 0) for k, ppb in direct.items()}
         for k in range(count):

@@ -9,12 +9,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.contract import MICRO, AccountLevel
+from engine.exact import round_to
 from engine.liquidation.adl import Candidate, deleverage, profit_share
 from engine.liquidation.disposal import DisposalRules, Distress, plan
 from engine.liquidation.fund import FundState, observe
 from engine.liquidation.proceeds import attributed
 from engine.liquidation.socialise import socialise
 from engine.margin.ladder import (
+    DOWN,
+    HALF_EVEN,
+    UP,
+    in_units,
     initial_margin,
     initial_micro,
     ladder_table,
@@ -54,12 +59,23 @@ def test_a_marginal_ladder_rises_is_convex_and_continuous(ladder, one, other):
 
 
 @settings(deadline=None)  # the first call compiles
-@given(ladders(), st.integers(0, 2**56))
-def test_the_kernels_are_the_formulas_rounded_up(ladder, micro):
+@given(
+    ladders(),
+    st.integers(0, 2**56),
+    st.sampled_from([1, 10, 100, MICRO]),
+    st.sampled_from([("up", UP), ("down", DOWN), ("half_even", HALF_EVEN)]),
+)
+def test_the_kernels_are_the_formulas_rounded_as_the_pack_says(ladder, micro, unit, rounding):
     row = ladder_table([ladder])[0]
-    size = Fraction(micro, MICRO)
-    assert maintenance_micro(row, micro) == -(-maintenance_margin(ladder, size) * MICRO // 1)
-    assert initial_micro(row, micro) == -(-initial_margin(ladder, size) * MICRO // 1)
+    size, step = Fraction(micro, MICRO), Fraction(unit, MICRO)
+    name, number = rounding
+    assert maintenance_micro(row, micro, unit, number) == round_to(maintenance_margin(ladder, size), step, name) * MICRO
+    assert initial_micro(row, micro, unit, number) == round_to(initial_margin(ladder, size), step, name) * MICRO
+
+
+def test_a_half_goes_to_the_even_multiple():
+    assert [in_units(whole, rest, 2, 1, HALF_EVEN) for whole, rest in ((2, 1), (3, 1))] == [2, 4]
+    assert [in_units(whole, 0, 1, 10, HALF_EVEN) for whole in (15, 25, 24, 26)] == [20, 20, 20, 30]
 
 
 @given(ladders(), st.integers(1, 10**6), st.integers(1, 1_000), st.integers(1, 10**5), st.booleans())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -138,22 +139,23 @@ def show(said: dict[str, Any], tables: Sequence[tuple[str, Sequence[dict[str, An
     console = Console()
     for title, rows in tables:
         if not rows:
-            console.print(f"{escape(title)}: none")
+            console.print(f"{escape(title)}: none\n", style="bold", soft_wrap=True)
             continue
-        table = Table(title=escape(title), title_justify="left")
+        console.print(escape(title), style="bold", soft_wrap=True)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for name, value in rows[0].items():
             is_text = isinstance(value, str) or name in _TEXTS
             table.add_column(escape(name.replace("_", " ")), justify="left" if is_text else "right", overflow="fold")
         for row in rows:
             table.add_row(*(escape(cell(value)) for value in row.values()))
         console.print(table)
+        console.print()
     rules = said.get("rules")
     if rules:
         ladders = ", ".join(f"{name} {row['digest'][:12]}" for name, row in rules["ladders"].items())
         fees = rules["fees"]
-        console.print(
-            escape(f"Rules: pack {rules['pack']} {rules['pack_version']}; ladders {ladders or '-'}; fees {fees['digest'][:12]}")
-        )
+        text = f"Rules: pack {rules['pack']} {rules['pack_version']}; ladders {ladders or '-'}; fees {fees['digest'][:12]}"
+        console.print(escape(text), soft_wrap=True)
 
 
 _TEXTS = ("at", "what", "is", "from", "to", "kind", "side", "account")

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from engine.cascade.graph import CascadeRules, graph_of, shock_table
 from engine.cascade.report import report
 from engine.cascade.run import run
+from engine.cascade.selling import _sell
+from engine.cascade.state import new_state, rules_table
 from engine.contract import MICRO
 from engine.holdings import AccountHeld, Collateral, Holdings, MarketHeld, PositionHeld, read_holdings, written
 from engine.instruments import load_pack
+from engine.liquidation.disposal import Distress, plan
+from engine.margin.portfolio import emir_floor
+from engine.margining import maintenance_of, portfolio_requirement
 from tests.oracle.naive_cascade import Cascade
 from tests.venue_kit import changed
 
@@ -177,3 +182,40 @@ def test_thinner_books_amplify_more():
         losses.append(total)
     assert losses == sorted(losses)
     assert losses[0] > 0
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    path=st.sampled_from(["stepwise", "auction", "market"]),
+    lots=st.integers(1, 10**6),
+    is_long=st.booleans(),
+    depth=st.integers(1, 10**7),
+    worse_ppm=st.integers(0, 1_200_000),
+)
+def test_a_forced_order_is_the_plan_of_the_pack(path, lots, is_long, depth, worse_ppm):
+    """One level at the mark: what trades there is the size that `engine.liquidation.disposal.plan` orders."""
+    pack = changed(CORE, liquidation={"path": path})
+    market = MarketHeld(CORE.instrument("BTC-PERP"), 12_800 * MICRO, 0, 0, *((((12_800, depth),),) * 2))
+    held = lots if is_long else -lots
+    unit = market.instrument.notional_micro
+    position = PositionHeld(0, held, held * 12_800 * unit, None)
+    graph = graph_of(
+        Holdings(pack, (market,), (), (AccountHeld("a", 0, False, "", (), (position,)),), 0), CascadeRules(rounds=1)
+    )
+    state = new_state(graph, CascadeRules(rounds=1))
+    terms = graph.terms._replace(prices=state.seen)
+    needed = int(maintenance_of(terms, 0, abs(lots * 12_800 * unit)))
+    equity = needed * (1_050_000 - worse_ppm) // MICRO
+    order = plan(pack.liquidation, Distress(held, 12_800 * MICRO, unit, depth, equity, needed, needed))
+    done, _ = _sell(graph.arrays, terms, state, rules_table(pack, CascadeRules())[0], 0, held, equity, needed, needed)
+    assert abs(done) == min(order.lots, depth)
+    assert done == 0 or (done > 0) == is_long
+
+
+@given(st.integers(0, 2**50), st.integers(0, 2**50))
+def test_a_portfolio_requirement_is_never_below_emirs_floor_nor_correlation_one(falling, rising):
+    total, combined = falling + rising, abs(falling - rising)
+    needed = portfolio_requirement.py_func(total, falling, rising)
+    assert needed >= emir_floor(total, combined) - 1
+    assert needed >= max(falling, rising)
+    assert needed <= total

@@ -96,7 +96,7 @@ def new_venue(rows=None):
     return venue
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(sequences, st.lists(st.integers(0, 60), max_size=5), st.integers(ROOM, 2 * ROOM))
 def test_conservation_replies_and_batches(drawn, cuts, rows):
     ops = as_ops(drawn)

@@ -56,7 +56,7 @@ def compare_with_naive(events, capabilities, lateness_ns, step_ns=SECOND):
     assert (counters["late"], counters["skipped_windows"], counters["wrong_times"]) == (naive.late, naive.skipped, naive.wrong)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds, lateness)
 def test_orders_equal_the_naive_metrics(seed, lateness_ns):
     compare_with_naive(order_stream(seed, lateness_ns=lateness_ns), ALL_CAPABILITIES, lateness_ns)

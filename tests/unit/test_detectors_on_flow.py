@@ -82,7 +82,7 @@ def test_stated_rates_hold_on_a_recorded_day(amzn: tuple[list[Anomaly], np.ndarr
     assert {anomaly.family for anomaly in found} == {"cancels", "depth"}
 
 
-@pytest.mark.parametrize("seed", [101, 202])
+@pytest.mark.parametrize("seed", [101, pytest.param(202, marks=pytest.mark.slow)])
 def test_each_injection_comes_first_in_its_family(seed: int, tmp_path: Path) -> None:
     config = SimulationConfig(seed=seed, start_ns=1_700_000_000 * SECOND)
     source = VenueSource(config, tmp_path, 1, config.history_end_ns + 60 * SECOND)

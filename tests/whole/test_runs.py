@@ -136,7 +136,7 @@ def test_two_symbols_of_frames_in_one_run_twice(tmp_path):
     same_results(tmp_path / "one", tmp_path / "two")
 
 
-@pytest.mark.parametrize("seed", [20_26, 11_22])
+@pytest.mark.parametrize("seed", [20_26, pytest.param(11_22, marks=pytest.mark.slow)])
 def test_each_injected_family_is_first_at_its_symbol(tmp_path, seed):
     """The demo's own run, at full speed instead of on the clock."""
     with Run(tmp_path, VenueSpec(seed=seed, start_ns=START_NS, history_seconds=1800, duration_seconds=60)) as run:

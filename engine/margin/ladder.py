@@ -205,6 +205,9 @@ def maintenance_micro(ladder: np.void, notional_micro: int, unit: int = 1, round
     # In two parts, so that notional x rate needs no 128 bits.
     rest = notional_micro % MICRO * rate
     whole = notional_micro // MICRO * rate + rest // MICRO - ladder["deduction_micro"][k]
+    if unit == 1 and rounding == UP:  # the usual one, without a division by what the compiler does not know
+        needed: int = whole + (rest % MICRO > 0)
+        return needed
     return in_units(whole, rest % MICRO, MICRO, unit, rounding)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 
 from engine.contract import MICRO, Reason, Reference
-from engine.margin.ladder import initial_micro, maintenance_micro
+from engine.margin.ladder import initial_in_units, initial_micro, maintenance_in_units, maintenance_micro
 from engine.wallets import MOST_MICRO, Wallets, value_micro
 
 _OFFSET_MOST: Final = 80  # per cent, EMIR article 27
@@ -37,8 +37,6 @@ class Terms(NamedTuple):
     """uint8 [S]: the price is missing or too old to force anybody out."""
     closing_ppm: np.ndarray
     """int64 [1]: taker fee that is part of the maintenance margin, ppm of notional; 0 for none."""
-    rounding: np.ndarray
-    """int64 [2, 2]: of initial and maintenance margin: unit in micro-units, and how (`engine.margin.ladder.UP` …)."""
 
 
 @njit(cache=True, nogil=True)
@@ -56,13 +54,18 @@ def margin_price(price: np.void, margin_by: int) -> int:
 @njit(cache=True, nogil=True)
 def maintenance_of(terms: Terms, symbol: int, notional: int) -> int:
     """Maintenance margin of one position with its closing fee, where that is inside; 0 for an instrument without margin."""
-    ladder = terms.ladders[symbol]
+    needed: int = maintenance_by(terms.ladders[symbol], terms.closing_ppm[0], notional)
+    return needed
+
+
+@njit(cache=True, nogil=True)
+def maintenance_by(ladder: np.void, fee_ppm: int, notional: int) -> int:
+    """The same of a ladder: handing on a record costs nothing, handing on arrays a reference count each."""
     if ladder["count"] == 0 or notional == 0:
         return 0
-    needed: int = maintenance_micro(ladder, notional, terms.rounding[1, 0], terms.rounding[1, 1])
-    fee = terms.closing_ppm[0]
-    if fee > 0:
-        needed += notional // MICRO * fee - (-(notional % MICRO * fee) // MICRO)
+    needed: int = maintenance_in_units(ladder, notional) if ladder["unit_micro"] else maintenance_micro(ladder, notional)
+    if fee_ppm > 0:
+        needed += notional // MICRO * fee_ppm - (-(notional % MICRO * fee_ppm) // MICRO)
     return needed
 
 
@@ -86,6 +89,7 @@ def assess_one(wallets: Wallets, terms: Terms, a: int) -> tuple[int, int, int]:
     rising = 0
     falling = 0
     sure = 1
+    fee_ppm = terms.closing_ppm[0]
     for k in range(len(held)):
         lots = held[k]
         if lots == 0 or alone[k] != 0:
@@ -94,7 +98,7 @@ def assess_one(wallets: Wallets, terms: Terms, a: int) -> tuple[int, int, int]:
             sure = 0
         value = value_micro(lots, terms.prices[k], terms.units[k])
         equity += value
-        needed = maintenance_of(terms, k, abs(value))
+        needed = maintenance_by(terms.ladders[k], fee_ppm, abs(value))
         total += needed
         if lots > 0:
             falling += needed
@@ -160,7 +164,7 @@ def initial_of(terms: Terms, symbol: int, lots: int) -> int:
     if ladder["count"] == 0 or lots == 0:
         return 0
     notional = value_micro(lots, terms.prices[symbol], terms.units[symbol])
-    needed: int = initial_micro(ladder, notional, terms.rounding[0, 0], terms.rounding[0, 1])
+    needed: int = initial_in_units(ladder, notional) if ladder["unit_micro"] else initial_micro(ladder, notional)
     return needed
 
 

@@ -54,19 +54,16 @@ def risk_terms(pack: Pack, instruments: Sequence[Instrument]) -> Terms:
         ladder = pack.ladder(instrument)
         if ladder is not None:
             table[k : k + 1] = ladder_table([ladder])
+            is_usual = unit == 1 and {pack.margin.initial_rounding, pack.margin.maintenance_rounding} <= {"up", "from_zero"}
+            table[k]["unit_micro"] = 0 if is_usual else unit
+            table[k]["initial_rounding"] = _ROUNDINGS[pack.margin.initial_rounding]
+            table[k]["maintenance_rounding"] = _ROUNDINGS[pack.margin.maintenance_rounding]
     return Terms(
         ladders=table,
         units=np.array([instrument.notional_micro for instrument in instruments], np.int64),
         prices=np.zeros(len(instruments), np.int64),
         doubtful=np.ones(len(instruments), np.uint8),
         closing_ppm=np.array([pack.fees.tiers[0][1] if pack.margin.taker_fee_inside else 0], np.int64),
-        rounding=np.array(
-            [
-                (unit, _ROUNDINGS[pack.margin.initial_rounding]),
-                (unit, _ROUNDINGS[pack.margin.maintenance_rounding]),
-            ],
-            np.int64,
-        ),
     )
 
 

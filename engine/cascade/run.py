@@ -15,7 +15,18 @@ from engine.arithmetic import mul_div_floor
 from engine.cascade.ending import deleverage, fund_equity, fund_takes, observe, take_over
 from engine.cascade.graph import Arrays, CascadeRules, Graph
 from engine.cascade.selling import dispose_all, impact, sell_inventory
-from engine.cascade.state import BILLION, FIRST, NEVER, State, is_distressed, is_lost, new_state, rules_table, standing
+from engine.cascade.state import (
+    BILLION,
+    FIRST,
+    NEVER,
+    State,
+    is_distressed,
+    is_lost,
+    new_state,
+    rules_table,
+    stand_all,
+    standing,
+)
 from engine.contract import MICRO
 from engine.instruments import Pack
 from engine.margining import Terms
@@ -82,8 +93,8 @@ def _run(
         _see(graph, terms, state, history[(t - rules["mark_lag"]) % memory], before, t >= rules["mark_lag"])
         equal = rules["at_equality"] != 0
         count = 0
+        stand_all(graph, terms, state, equity, needed)
         for u in range(units):
-            equity[u], needed[u] = standing(graph, terms, state, u)
             if not gone[u] and is_distressed(equity[u], needed[u], rules["liquidate"], equal):
                 count += 1
                 if since[u] == NEVER:

@@ -12,7 +12,7 @@ from engine.cascade.graph import Arrays, CascadeRules, Graph
 from engine.contract import MICRO
 from engine.instruments import Pack
 from engine.margin.states import at_ppm
-from engine.margining import Terms, maintenance_of, portfolio_requirement
+from engine.margining import Terms, maintenance_by, portfolio_requirement
 from engine.wallets import value_micro
 
 BILLION: Final = 1_000_000_000
@@ -156,26 +156,62 @@ def new_state(graph: Graph, rules: CascadeRules) -> State:
 @njit(cache=True, nogil=True)
 def standing(graph: Arrays, terms: Terms, state: State, u: int) -> tuple[int, int]:
     """(equity, maintenance margin) of a unit."""
-    equity: int = state.cash[u]
+    positions = (graph.pos_market, state.lots, terms.ladders, terms.prices, terms.units)
+    return _stand(
+        state.cash[u] + _collateral(graph, state, u),
+        graph.unit_first[u],
+        graph.unit_first[u + 1],
+        positions,
+        terms.closing_ppm[0],
+        graph.portfolio[u],
+    )
+
+
+@njit(cache=True, nogil=True)
+def stand_all(graph: Arrays, terms: Terms, state: State, equity: np.ndarray, needed: np.ndarray) -> None:
+    """The same of every unit: int64 [U] each, which it fills."""
+    positions = (graph.pos_market, state.lots, terms.ladders, terms.prices, terms.units)
+    fee_ppm = terms.closing_ppm[0]
+    for u in range(len(equity)):
+        money = state.cash[u]
+        if graph.pledge_first[u] != graph.pledge_first[u + 1]:
+            money += _collateral(graph, state, u)
+        first, end = graph.unit_first[u], graph.unit_first[u + 1]
+        equity[u], needed[u] = _stand(money, first, end, positions, fee_ppm, graph.portfolio[u])
+
+
+@njit(cache=True, nogil=True)
+def _collateral(graph: Arrays, state: State, u: int) -> int:
+    total = 0
     for n in range(graph.pledge_first[u], graph.pledge_first[u + 1]):
         c = graph.pledge_asset[n]
         worth = mul_div_floor(state.pledged[n], state.asset_price[c], MICRO)
-        equity += mul_div_floor(worth, graph.asset_counted[c], MICRO)
+        total += mul_div_floor(worth, graph.asset_counted[c], MICRO)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _stand(
+    money: int, first: int, end: int, positions: tuple[np.ndarray, ...], fee_ppm: int, is_portfolio: int
+) -> tuple[int, int]:
+    """Handed few arrays, for each costs a reference count at every call."""
+    markets, held, ladders, prices, units = positions
+    equity = money
     total = rising = falling = 0
-    for p in range(graph.unit_first[u], graph.unit_first[u + 1]):
-        lots = state.lots[p]
+    for p in range(first, end):
+        lots = held[p]
         if lots == 0:
             continue
-        k = graph.pos_market[p]
-        value = value_micro(lots, terms.prices[k], terms.units[k])
+        k = markets[p]
+        value = value_micro(lots, prices[k], units[k])
         equity += value
-        part = maintenance_of(terms, k, abs(value))
+        part = maintenance_by(ladders[k], fee_ppm, abs(value))
         total += part
         if lots > 0:
             falling += part
         else:
             rising += part
-    if graph.portfolio[u] != 0:
+    if is_portfolio != 0:
         total = portfolio_requirement(total, falling, rising)
     return equity, total
 
@@ -184,8 +220,7 @@ def standing(graph: Arrays, terms: Terms, state: State, u: int) -> tuple[int, in
 def equities(graph: Arrays, terms: Terms, state: State) -> np.ndarray:
     """Equity of every unit, int64 [U]."""
     found = np.empty(len(state.cash), np.int64)
-    for u in range(len(found)):
-        found[u] = standing(graph, terms, state, u)[0]
+    stand_all(graph, terms, state, found, np.empty(len(found), np.int64))
     return found
 
 

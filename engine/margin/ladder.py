@@ -156,9 +156,17 @@ def initial_margin(ladder: Ladder, notional: Number, leverage: Number | None = N
     return max(asked, size / positive(leverage, "leverage"))
 
 
+UP: Final = 0
+DOWN: Final = 1
+HALF_EVEN: Final = 2
+"""Roundings of a requirement, which is not negative: away from zero is up, to zero is down."""
+
 LADDER_DTYPE: Final = np.dtype(
     [
         ("count", "<i8"),
+        ("unit_micro", "<i8"),
+        ("initial_rounding", "<i8"),
+        ("maintenance_rounding", "<i8"),
         ("cap_micro", "<i8"),  # 0: no cap
         ("floor_micro", "<i8", (MAX_TIERS,)),
         ("maintenance_ppm", "<i8", (MAX_TIERS,)),
@@ -168,7 +176,8 @@ LADDER_DTYPE: Final = np.dtype(
         ("initial_deduction_micro", "<i8", (MAX_TIERS,)),
     ]
 )
-"""A ladder in integers: money in micro-units, maintenance rates in ppm, initial rates as fractions."""
+"""A ladder in integers: money in micro-units, maintenance rates in ppm, initial rates as fractions. Requirements are
+multiples of `unit_micro`, by UP, DOWN or HALF_EVEN; 0 is a micro-unit, UP, the quick way."""
 
 
 def ladder_table(ladders: Sequence[Ladder]) -> np.ndarray:
@@ -191,37 +200,47 @@ def ladder_table(ladders: Sequence[Ladder]) -> np.ndarray:
     return table
 
 
-UP: Final = 0
-DOWN: Final = 1
-HALF_EVEN: Final = 2
-"""Roundings of a requirement, which is not negative: away from zero is up, to zero is down."""
-
-
 @njit(cache=True, nogil=True)
-def maintenance_micro(ladder: np.void, notional_micro: int, unit: int = 1, rounding: int = UP) -> int:
-    """Maintenance margin of a notional (0 … 2**62), micro-units, rounded to a multiple of `unit`."""
+def maintenance_micro(ladder: np.void, notional_micro: int) -> int:
+    """Maintenance margin of a notional (0 … 2**62), micro-units, rounded up."""
     k = _tier(ladder, notional_micro)
     rate = ladder["maintenance_ppm"][k]
     # In two parts, so that notional x rate needs no 128 bits.
-    rest = notional_micro % MICRO * rate
-    whole = notional_micro // MICRO * rate + rest // MICRO - ladder["deduction_micro"][k]
-    if unit == 1 and rounding == UP:  # the usual one, without a division by what the compiler does not know
-        needed: int = whole + (rest % MICRO > 0)
-        return needed
-    return in_units(whole, rest % MICRO, MICRO, unit, rounding)
+    needed: int = notional_micro // MICRO * rate - (-(notional_micro % MICRO * rate) // MICRO) - ladder["deduction_micro"][k]
+    return needed
 
 
 @njit(cache=True, nogil=True)
-def initial_micro(ladder: np.void, notional_micro: int, unit: int = 1, rounding: int = UP) -> int:
-    """Initial margin of a notional (0 … 2**62), micro-units, rounded to a multiple of `unit`."""
+def initial_micro(ladder: np.void, notional_micro: int) -> int:
+    """Initial margin of a notional (0 … 2**62), micro-units, rounded up."""
+    k = _tier(ladder, notional_micro)
+    num, den = ladder["initial_num"][k], ladder["initial_den"][k]
+    whole, rest = notional_micro // den, notional_micro % den
+    needed: int = whole * num - (-(rest * num) // den) - ladder["initial_deduction_micro"][k]
+    return needed
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def maintenance_in_units(ladder: np.void, notional_micro: int) -> int:
+    """The same as a multiple of the ladder's unit. Apart, for its division costs as much as all else."""
+    k = _tier(ladder, notional_micro)
+    rate = ladder["maintenance_ppm"][k]
+    rest = notional_micro % MICRO * rate
+    whole = notional_micro // MICRO * rate + rest // MICRO - ladder["deduction_micro"][k]
+    return in_units(whole, rest % MICRO, MICRO, ladder["unit_micro"], ladder["maintenance_rounding"])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def initial_in_units(ladder: np.void, notional_micro: int) -> int:
+    """The same of the initial margin."""
     k = _tier(ladder, notional_micro)
     num, den = ladder["initial_num"][k], ladder["initial_den"][k]
     rest = notional_micro % den * num
     whole = notional_micro // den * num + rest // den - ladder["initial_deduction_micro"][k]
-    return in_units(whole, rest % den, den, unit, rounding)
+    return in_units(whole, rest % den, den, ladder["unit_micro"], ladder["initial_rounding"])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def in_units(whole: int, rest: int, den: int, unit: int, rounding: int) -> int:
     """`whole + rest / den` as a multiple of `unit`, by UP, DOWN or HALF_EVEN; `0 <= rest < den`."""
     count = whole // unit

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.contract import MICRO
-from engine.margin.ladder import UP, ladder_table, make_ladder
+from engine.margin.ladder import ladder_table, make_ladder
 from engine.margin.states import LEVEL_DTYPE, Thresholds, limits, step_all
 from engine.margining import Terms, assess
 from engine.wallets import new_wallets
@@ -43,7 +43,6 @@ def world(accounts, symbols, each, seed=1):
         prices=prices,
         doubtful=np.zeros(symbols, np.uint8),
         closing_ppm=np.zeros(1, np.int64),
-        rounding=np.array([(1, UP), (1, UP)], np.int64),
     )
     return wallets, terms
 

@@ -20,9 +20,11 @@ from engine.margin.ladder import (
     HALF_EVEN,
     UP,
     in_units,
+    initial_in_units,
     initial_margin,
     initial_micro,
     ladder_table,
+    maintenance_in_units,
     maintenance_margin,
     maintenance_micro,
     make_ladder,
@@ -69,8 +71,11 @@ def test_the_kernels_are_the_formulas_rounded_as_the_pack_says(ladder, micro, un
     row = ladder_table([ladder])[0]
     size, step = Fraction(micro, MICRO), Fraction(unit, MICRO)
     name, number = rounding
-    assert maintenance_micro(row, micro, unit, number) == round_to(maintenance_margin(ladder, size), step, name) * MICRO
-    assert initial_micro(row, micro, unit, number) == round_to(initial_margin(ladder, size), step, name) * MICRO
+    row["unit_micro"], row["maintenance_rounding"], row["initial_rounding"] = unit, number, number
+    assert maintenance_in_units(row, micro) == round_to(maintenance_margin(ladder, size), step, name) * MICRO
+    assert initial_in_units(row, micro) == round_to(initial_margin(ladder, size), step, name) * MICRO
+    assert maintenance_micro(row, micro) == round_to(maintenance_margin(ladder, size), Fraction(1, MICRO), "up") * MICRO
+    assert initial_micro(row, micro) == round_to(initial_margin(ladder, size), Fraction(1, MICRO), "up") * MICRO
 
 
 def test_a_half_goes_to_the_even_multiple():

@@ -30,6 +30,7 @@ from monitor.sources.binance_frames import (
     split_line,
 )
 from monitor.sources.files import Member
+from monitor.sources.steps import decimals_of, step
 
 SURVEY_LINES: Final = 10_000
 """Lines of each file that are looked at. What a symbol's first lines do not show is refused later, and counted."""
@@ -39,8 +40,6 @@ MOST_SYMBOLS: Final = 1024
 
 _FINEST: Final = 8
 """Decimals of the finest price step there is on Binance."""
-_ON_STEP: Final = 0.999
-"""Share of the prices that a step must explain: one damaged price must not make the whole book's tick finer."""
 _DECIMALS_LOOKED_AT: Final = 100
 _COMPARED: Final = 2**16
 """Bytes at the start that tell two recordings apart: the first lines hold local times in ns or us."""
@@ -176,23 +175,7 @@ def _instrument(name: str, symbol: Symbol) -> Instrument:
     lot_decimals = symbol.decimals.most_common(1)[0][0] if symbol.decimals else 0
     return Instrument(
         symbol=name,
-        tick_size=_step(_price_decimals(np.array(symbol.prices))),
-        lot_size=_step(lot_decimals),
+        tick_size=step(decimals_of(np.array(symbol.prices), _FINEST)),
+        lot_size=step(lot_decimals),
         quote=next((quote for quote in ("USDT", "USDC", "BUSD") if name.endswith(quote)), "USD"),
     )
-
-
-def _price_decimals(prices: np.ndarray) -> int:
-    """The fewest decimals that write nearly all of the prices."""
-    prices = prices[np.isfinite(prices) & (prices > 0)]
-    # From the finest on: a price with d decimals is off the step 10^-(d-1) by a tenth of it at least, but off a much coarser
-    # one perhaps by too little to tell from rounding.
-    for decimals in range(_FINEST, 0, -1):
-        coarser = prices * 10.0 ** (decimals - 1)
-        if np.count_nonzero(np.abs(coarser - np.rint(coarser)) < 0.01) < _ON_STEP * len(prices):
-            return decimals
-    return 0
-
-
-def _step(decimals: int) -> str:
-    return "1" if decimals == 0 else "0." + "1".zfill(decimals)

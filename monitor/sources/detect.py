@@ -13,6 +13,7 @@ from monitor.sources.binance import BinanceFuturesSource
 from monitor.sources.binance_survey import looks_like_frames
 from monitor.sources.files import Member, find_members
 from monitor.sources.lobster import LobsterSource
+from monitor.sources.wire.source import VENUES, FramesSource, venue_of
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
@@ -34,7 +35,11 @@ def open_source(paths: Sequence[Path], format: Format = "auto") -> Source:
     members = find_members(paths)
     if format == "auto":
         format = _format_of(members)
-    return LobsterSource(members) if format == "lobster" else BinanceFuturesSource(_frames(members))
+    if format == "lobster":
+        return LobsterSource(members)
+    if format == "frames":
+        return FramesSource([member for member in members if member.entry is None or venue_of(member)] or members)
+    return BinanceFuturesSource(_frames(members))
 
 
 def resolve_format(paths: Sequence[Path], format: Format) -> Format:
@@ -46,7 +51,9 @@ def _format_of(members: Sequence[Member]) -> Format:
     found: dict[Format, Member] = {}
     for member in members:
         head = member.head(_HEAD)
-        if looks_like_frames(head):
+        if venue_of(member):
+            found.setdefault("frames", member)
+        elif looks_like_frames(head):
             found.setdefault("binance-futures", member)
         elif _NUMBERS.fullmatch(head.split(b"\n", 1)[0]):
             found.setdefault("lobster", member)
@@ -69,5 +76,6 @@ def _frames(members: Sequence[Member]) -> list[Member]:
 
 
 _KNOWN: Final = (
-    "Known are LOBSTER (a zip, or the message and the orderbook csv) and Binance futures (`<local time> <frame>` lines)"
+    "Known are LOBSTER (a zip, or the message and the orderbook csv), Binance futures (`<local time> <frame>` lines), and"
+    f" recorded streams of {', '.join(venue.name for venue in VENUES)}"
 )

@@ -1,0 +1,98 @@
+"""The sequence of one symbol's book on a venue's stream: snapshot, updates, gaps, and pictures of the whole.
+
+The rules: a snapshot begins the book. An update must follow the one that it names; one that was there already is left out.
+Where one is missing, any level may be wrong: the book begins anew with the next snapshot, and updates until then are of no
+use (a live connection asks for one). Streams without numbers are taken as they come. On a stream of whole pictures the
+difference to the one before is flow.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from monitor.sources.binance_depth import Change
+
+BEFORE_SNAPSHOT: Final = "book update before the first snapshot"
+AFTER_GAP: Final = "book update after a gap, with no snapshot yet"
+ALREADY_TOLD: Final = "book update that came before"
+
+
+class Step(NamedTuple):
+    """An update in ticks and lots. `keys` are 2 · price + side."""
+
+    keys: list[int]
+    lots: list[int]
+    is_snapshot: bool
+    is_full: bool
+    sequence: int | None
+    previous: int | None
+
+
+class StreamBook:
+    """What is known of one symbol's book."""
+
+    def __init__(self) -> None:
+        self._book: dict[int, int] | None = None
+        self._last: int | None = None
+        self._had_gap = False
+
+    @property
+    def needs_snapshot(self) -> bool:
+        """Updates are of no use until one comes."""
+        return self._book is None
+
+    def step(self, step: Step) -> Change | str:
+        """What a step changes, or the reason why it is not used."""
+        if step.is_snapshot:
+            return self._begin(step)
+        if step.is_full:
+            return self._picture(step)
+        if self._book is None:
+            return AFTER_GAP if self._had_gap else BEFORE_SNAPSHOT
+        if self._last is not None and step.sequence is not None:
+            if step.sequence <= self._last:
+                return ALREADY_TOLD
+            if step.previous is not None and step.previous > self._last:
+                self.lose()
+                return Change([], [], [], gap=True, clear=True)
+        self._last = step.sequence if step.sequence is not None else self._last
+        changed = [n for n, key in enumerate(step.keys) if self._book.get(key, 0) != step.lots[n]]
+        keys, lots = [step.keys[n] for n in changed], [step.lots[n] for n in changed]
+        self._book.update(zip(keys, lots, strict=True))
+        return Change(keys, lots, [False] * len(keys))
+
+    def lose(self) -> None:
+        """What is known is not to be trusted any more: a gap, or a connection that was lost."""
+        self._book = None
+        self._last = None
+        self._had_gap = True
+
+    def _begin(self, step: Step) -> Change:
+        self._book = {key: size for key, size in zip(step.keys, step.lots, strict=True) if size > 0}
+        self._last = step.sequence
+        return Change(list(self._book), list(self._book.values()), [True] * len(self._book), clear=True)
+
+    def _picture(self, step: Step) -> Change:
+        now = {key: size for key, size in zip(step.keys, step.lots, strict=True) if size > 0}
+        before, self._book = self._book, now
+        if before is None:
+            return Change(list(now), list(now.values()), [True] * len(now), clear=True)
+        keys = [key for key in before if key not in now]
+        lots = [0] * len(keys)
+        for key, size in now.items():
+            if before.get(key) != size:
+                keys.append(key)
+                lots.append(size)
+        return Change(keys, lots, [not _inside(key, before, now) for key in keys])
+
+
+def _inside(key: int, before: dict[int, int], now: dict[int, int]) -> bool:
+    """Whether both pictures reach as far as this level: beyond, it came into view or went out of it, which is no flow."""
+    side = key & 1
+    ends = []
+    for picture in (before, now):
+        prices = [other for other in picture if other & 1 == side]
+        if not prices:
+            return True
+        ends.append(max(prices) if side else min(prices))
+    return key <= min(ends) if side else key >= max(ends)

@@ -7,10 +7,15 @@ import pytest
 from monitor.bus.client import connect
 from monitor.bus.server import start_server
 from monitor.roles.kernels import use_cache
+from tests.ahead import Ahead
 from tests.servers import KINDS
 
 # Before a test module imports numba: its own cache would go on with the old code of a kernel's callees.
 use_cache()
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Ahead())
 
 
 @pytest.fixture(scope="module", params=KINDS)

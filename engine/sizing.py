@@ -119,11 +119,14 @@ def _largest(holdings: Holdings, symbol: str, account: AccountHeld, stress: Stre
     desk = _Desk(holdings, k, account, stress, is_long=is_long)
     step = holdings.markets[k].instrument.lot_step
     book = holdings.markets[k].asks if is_long else holdings.markets[k].bids
-    # What closes a position on the other side only helps: search from there.
+    # What closes a position on the other side is no risk of its own: search from there. Where even that does not survive, the
+    # position may have been a hedge, of which a part can go.
     low = max(0, -desk.held if is_long else desk.held) // step
     high = max(low, sum(lots for _, lots in book) // step)
     if desk.outcome(low * step).bound:
-        return Sized(0, desk.outcome(0), desk.outcome(step))
+        low, high = 0, low
+        if desk.outcome(0).bound:
+            return Sized(0, desk.outcome(0), desk.outcome(step))
     while low < high:
         middle = (low + high + 1) // 2
         if desk.outcome(middle * step).bound:

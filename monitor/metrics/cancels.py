@@ -19,6 +19,9 @@ from numba import njit
 from monitor.metrics.catalogue import column
 
 FLEETING_NS: Final = 100_000_000
+SLOW_FLEETING_NS: Final = 2_000_000_000
+BURSTS: Final = 20
+"""Parts of a window in which cancels are counted for their burstiness: 50 ms each of a second."""
 EXPLAIN_NS: Final = 250_000_000
 """How far a level's decrease and the trade behind it may lie apart: feeds that publish every 100 ms, with room for jitter."""
 
@@ -39,7 +42,10 @@ FLOW_DTYPE: Final = np.dtype(
         ("cancels_buy", "<i8"),
         ("cancels_near", "<i8"),
         ("fleeting", "<i8"),
+        ("slow_fleeting", "<i8"),
+        ("replaces", "<i8"),
         ("rejects", "<i8"),
+        ("throttled", "<i8"),
         ("added_lots", "<i8"),
         ("cancelled_lots", "<i8"),
         ("trades", "<i8"),
@@ -50,6 +56,7 @@ FLOW_DTYPE: Final = np.dtype(
         ("lives_low", "<i8"),
         ("lives_high", "<i8"),
         ("lives", "<i4", (_BINS,)),
+        ("bursts", "<i8", (BURSTS,)),
     ]
 )
 """One symbol's window. `lives` counts lifetimes in bins of 1/64 of their octave, so a median is exact within 0.8%."""
@@ -66,6 +73,7 @@ PRINT_DTYPE: Final = np.dtype(
         ("dropped_ns", "<i8"),
         ("dropped_window", "<i8"),
         ("dropped_near", "<i8"),
+        ("dropped_burst", "<i8"),
     ]
 )
 """One price level of an L2 book: lots traded there that no update has shown yet, and its last unexplained decrease."""
@@ -76,7 +84,13 @@ _CANCELS_BUY: Final = column("cancels_buy")
 _CANCELS_SELL: Final = column("cancels_sell")
 _CANCELS_NEAR: Final = column("cancels_near")
 _FLEETING: Final = column("fleeting_cancels")
+_SLOW_FLEETING: Final = column("slow_fleeting_cancels")
+_REPLACES: Final = column("replaces")
 _REJECTS: Final = column("rejects")
+_THROTTLED: Final = column("throttled")
+_VTR: Final = column("volume_to_trade_ratio")
+_CANCEL_TO_ADD: Final = column("cancel_to_add")
+_BURSTINESS: Final = column("cancel_burstiness")
 _ADDED_LOTS: Final = column("added_lots")
 _CANCELLED_LOTS: Final = column("cancelled_lots")
 _TRADES: Final = column("trades")
@@ -127,8 +141,10 @@ def on_add(flow: Any, lots: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def on_cancel(flow: Any, side: int, lots: int, near: bool) -> None:
+def on_cancel(flow: Any, side: int, lots: int, near: bool, burst: int) -> None:
+    """`burst` is the part of the window, 0 … BURSTS - 1."""
     flow["cancels"] += 1
+    flow["bursts"][burst] += 1
     flow["cancelled_lots"] += lots
     if side == 0:
         flow["cancels_buy"] += 1
@@ -141,6 +157,8 @@ def on_cancelled_order(flow: Any, life_ns: int, whole: bool) -> None:
     """The life so far of the order whose cancel was just counted; `whole` when nothing of it rests any more."""
     if life_ns < FLEETING_NS:
         flow["fleeting"] += 1
+    if life_ns < SLOW_FLEETING_NS:
+        flow["slow_fleeting"] += 1
     if whole:
         index = life_bin(life_ns)
         flow["lives"][index] += 1
@@ -191,6 +209,7 @@ def on_level_trade(flow: Any, prints: Any, side: int, price: int, lots: int, now
             flow["cancelled_lots"] -= explained
             if entry["dropped"] == 0:
                 flow["cancels"] -= 1
+                flow["bursts"][entry["dropped_burst"]] -= 1
                 if side == 0:
                     flow["cancels_buy"] -= 1
                 if entry["dropped_near"]:
@@ -204,7 +223,17 @@ def on_level_trade(flow: Any, prints: Any, side: int, price: int, lots: int, now
 
 @njit(cache=True, nogil=True)
 def on_level(
-    flow: Any, prints: Any, side: int, price: int, before: int, after: int, near: bool, counts: bool, now_ns: int, window: int
+    flow: Any,
+    prints: Any,
+    side: int,
+    price: int,
+    before: int,
+    after: int,
+    near: bool,
+    counts: bool,
+    now_ns: int,
+    window: int,
+    burst: int,
 ) -> None:
     """An aggregated level went from `before` to `after` lots. Without `counts` it only ends what trades explain."""
     entry = _print_of(prints, side, price)
@@ -218,7 +247,8 @@ def on_level(
     if after > left:
         on_add(flow, after - left)
     elif after < left:
-        on_cancel(flow, side, left - after, near)
+        on_cancel(flow, side, left - after, near, burst)
+        entry["dropped_burst"] = burst
         entry["dropped"] = left - after
         entry["dropped_ns"] = now_ns
         entry["dropped_window"] = window
@@ -234,7 +264,13 @@ def close(flow: Any, out: Any) -> int:
     out[_CANCELS_SELL] = flow["cancels"] - flow["cancels_buy"]
     out[_CANCELS_NEAR] = flow["cancels_near"]
     out[_FLEETING] = flow["fleeting"]
+    out[_SLOW_FLEETING] = flow["slow_fleeting"]
+    out[_REPLACES] = flow["replaces"]
     out[_REJECTS] = flow["rejects"]
+    out[_THROTTLED] = flow["throttled"]
+    out[_VTR] = (flow["added_lots"] + flow["cancelled_lots"]) / max(flow["traded_lots"], 1) - 1.0
+    out[_CANCEL_TO_ADD] = flow["cancels"] / flow["adds"] if flow["adds"] > 0 else np.nan
+    out[_BURSTINESS] = _fano(flow)
     out[_ADDED_LOTS] = flow["added_lots"]
     out[_CANCELLED_LOTS] = flow["cancelled_lots"]
     out[_TRADES] = flow["trades"]
@@ -248,7 +284,12 @@ def close(flow: Any, out: Any) -> int:
     flow["cancels_buy"] = 0
     flow["cancels_near"] = 0
     flow["fleeting"] = 0
+    flow["slow_fleeting"] = 0
+    flow["replaces"] = 0
     flow["rejects"] = 0
+    flow["throttled"] = 0
+    for part in range(BURSTS):
+        flow["bursts"][part] = 0
     flow["added_lots"] = 0
     flow["cancelled_lots"] = 0
     flow["trades"] = 0
@@ -261,6 +302,20 @@ def close(flow: Any, out: Any) -> int:
     flow["lives_low"] = _BINS
     flow["lives_high"] = 0
     return int(top_account)
+
+
+@njit(cache=True, nogil=True)
+def _fano(flow: Any) -> float:
+    """Variance over mean of the counts in the parts of the window."""
+    total = 0
+    squares = 0
+    for part in range(BURSTS):
+        count = flow["bursts"][part]
+        total += count
+        squares += count * count
+    if total <= 0:
+        return np.nan
+    return squares / total - total / BURSTS
 
 
 @njit(cache=True, nogil=True)

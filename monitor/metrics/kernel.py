@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 
 from engine.book import NO_SYMBOL, apply_event, level_qty, order_lookup, top_levels
-from engine.contract import MICRO, EventFlag, EventKind
-from monitor.metrics import cancels, data, depth, leverage, prices
+from engine.contract import MICRO, EventFlag, EventKind, Reason
+from monitor.metrics import cancels, data, depth, forced, leverage, prices
 
 BOARD_LEVELS: Final = 20
 """Levels a side that are kept of each book as it stood when the last window closed."""
@@ -25,6 +25,7 @@ SYMBOL_DTYPE: Final = np.dtype(
         ("depth", depth.DEPTH_DTYPE),
         ("prices", prices.PRICES_DTYPE),
         ("open_interest", leverage.OPEN_INTEREST_DTYPE),
+        ("forced", forced.FORCED_DTYPE),
         ("tick_usd", "<f8"),
         ("value_usd", "<f8"),
         ("notional_micro", "<i8"),
@@ -74,6 +75,10 @@ _ACK: Final = int(EventKind.ACK)
 _LEDGER: Final = int(EventKind.LEDGER)
 _ASSIGN: Final = int(EventKind.ASSIGN)
 _STANDING: Final = int(EventKind.STANDING)
+_THROTTLED: Final = int(Reason.THROTTLED)
+_BANNED: Final = int(Reason.BANNED)
+_AMENDED: Final = int(Reason.AMENDED)
+_REPLACED: Final = int(Reason.REPLACED)
 _HIGHEST_TRADE: Final = (2**63 - 1) // MICRO  # in ticks; the last price is kept in micro-ticks
 _HIDDEN: Final = int(EventFlag.HIDDEN)
 _SNAPSHOT: Final = int(EventFlag.SNAPSHOT)
@@ -118,6 +123,7 @@ def run(
     positions: Any,
     opening: Any,
     cash_micro: Any,
+    levels: Any,
     statuses: Any,
     window_index: Any,
     values: Any,
@@ -128,10 +134,10 @@ def run(
     The first three are what `monitor.metrics.watermark` lets go; no time lies after window `until` + 1.
 
     State, changed in place: `clock` CLOCK_DTYPE [1], `symbols` SYMBOL_DTYPE [S], `books` [S], `account_flow`
-    ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `cash_micro` int64 [N],
-    `statuses` int64 [STATUSES]. Results, for the W windows that `count_windows` tells: `window_index` int64 [W], `values`
-    float64 [W, S, M], and in `top_accounts` int64 [2, W, S] the accounts with the most cancels and the largest position, or
-    -1.
+    ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `cash_micro` and `levels`
+    (AccountLevel as told last) int64 [N], `statuses` int64 [STATUSES]. Results, for the W windows that `count_windows` tells:
+    `window_index` int64 [W], `values` float64 [W, S, M], and in `top_accounts` int64 [2, W, S] the accounts with the most
+    cancels and the largest position, or -1.
     """
     rules = settings[0]
     time = clock[0]
@@ -144,15 +150,17 @@ def run(
             time["started"] = 1
             _open(time, symbols, target, rules["step_ns"])
         while time["window"] < target:
-            _close(rules, time, symbols, books, positions, opening, cash_micro, row, window_index, values, top_accounts)
+            _close(rules, time, symbols, books, positions, opening, cash_micro, levels, row, window_index, values, top_accounts)
             jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
             row += 1
         time["events"] += 1
         if events[i]["kind"] != _CLOCK:
             time["window_events"] += 1
-            _apply(rules, time, events[i], now_ns, symbols, books, account_flow, prints, positions, cash_micro, statuses)
+            _apply(
+                rules, time, events[i], now_ns, symbols, books, account_flow, prints, positions, cash_micro, levels, statuses
+            )
     while time["started"] and time["window"] <= until:
-        _close(rules, time, symbols, books, positions, opening, cash_micro, row, window_index, values, top_accounts)
+        _close(rules, time, symbols, books, positions, opening, cash_micro, levels, row, window_index, values, top_accounts)
         jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
         row += 1
 
@@ -199,6 +207,7 @@ def _close(
     positions: Any,
     opening: Any,
     cash_micro: Any,
+    levels: Any,
     row: int,
     window_index: Any,
     values: Any,
@@ -217,6 +226,7 @@ def _close(
         data.close(symbol["data"], end_ns, out)
         top_accounts[0, row, s] = cancels.close(symbol["flow"], out)
         depth.close(symbol["depth"], window, rules["decay"], symbol["value_usd"], out)
+        forced.close(symbol["forced"], out)
         prices.close(symbol["prices"], mid, end_ns, symbol["tick_usd"], out)
         lot_usd[s] = symbol["value_usd"] * prices.valuation(symbol["prices"], mid)
     if rules["accounts"]:
@@ -229,6 +239,7 @@ def _close(
         known = symbol["prices"]["open_interest_ns"] != prices.NEVER
         top_accounts[1, row, s] = -1
         if rules["accounts"]:
+            forced.close_accounts(positions[s], levels, out)
             held, top_accounts[1, row, s] = leverage.close_accounts(positions[s], opening[s], standing, ranked, out)
             if not known:
                 lots = held
@@ -264,6 +275,7 @@ def _apply(
     prints: Any,
     positions: Any,
     cash_micro: Any,
+    levels: Any,
     statuses: Any,
 ) -> None:
     kind = event["kind"]
@@ -283,6 +295,10 @@ def _apply(
         for each in range(len(symbols)):
             symbols[each]["data"]["gaps"] += 1
         return
+    if kind == _STANDING and s == NO_SYMBOL:
+        if 0 <= event["account"] < len(levels):
+            levels[event["account"]] = event["code"]
+        return
     if kind == _STANDING or (s == NO_SYMBOL and kind in (_ACK, _REJECT)):
         return  # says something about an account
     if not 0 <= s < len(symbols):
@@ -298,6 +314,8 @@ def _apply(
     elif kind == _REFERENCE:
         prices.on_reference(symbol["prices"], event["code"], event["price"], event["ts_ns"])
     elif kind == _ASSIGN:
+        if not late:
+            forced.on_assign(symbol["forced"], event["code"], event["qty"])
         if rules["accounts"]:
             _take_over(time, event, positions[s], cash_micro)
     else:
@@ -306,6 +324,7 @@ def _apply(
             symbol["data"]["messages"] += 1
         if kind == _REJECT:
             symbol["flow"]["rejects"] += counts
+            symbol["flow"]["throttled"] += counts and event["code"] in (_THROTTLED, _BANNED)
         elif kind == _TRADE:
             _trade(rules, time, event, now_ns, counts, symbol, prints[s], positions[s], cash_micro)
         takes_maker = kind == _TRADE and rules["orders"] and not event["flags"] & _HIDDEN
@@ -324,6 +343,7 @@ def _trade(
         return
     if counts:
         cancels.on_trade(symbol["flow"], event["qty"])
+        forced.on_trade(symbol["forced"], event["flags"], event["qty"])
     prices.on_last(symbol["prices"], event["price"] * MICRO, event["ts_ns"])
     if not rules["orders"] and not event["flags"] & _HIDDEN:
         cancels.on_level_trade(symbol["flow"], prints, 1 - event["side"], event["price"], event["qty"], now_ns, time["window"])
@@ -368,11 +388,14 @@ def _change_book(
     kind = event["kind"]
     side = event["side"]
     price = event["price"]
+    part_ns = max(1, rules["step_ns"] // cancels.BURSTS)
+    burst = min(max((now_ns - (time["window"] - 1) * rules["step_ns"]) // part_ns, 0), cancels.BURSTS - 1)
     near = abs(price - symbol["depth"]["mid"]) <= depth.NEAR * symbol["depth"]["mid"]
     if kind == _ADD and counts:
         cancels.on_add(symbol["flow"], event["qty"])
     elif kind == _CANCEL and counts:
-        cancels.on_cancel(symbol["flow"], side, event["qty"], near)
+        cancels.on_cancel(symbol["flow"], side, event["qty"], near, burst)
+        symbol["flow"]["replaces"] += event["code"] in (_AMENDED, _REPLACED)
         if 0 <= event["account"] < len(account_flow):
             cancels.on_cancel_by(symbol["flow"], account_flow[event["account"]], event["account"], time["window"])
         slot = order_lookup(book, event["order_id"])
@@ -382,7 +405,7 @@ def _change_book(
                 cancels.on_cancelled_order(symbol["flow"], event["ts_ns"] - order["ts_ns"], event["qty"] >= order["qty"])
     elif kind == _LEVEL and side <= 1 and price >= 1:
         before = level_qty(book, side, price)
-        cancels.on_level(symbol["flow"], prints, side, price, before, event["qty"], near, counts, now_ns, time["window"])
+        cancels.on_level(symbol["flow"], prints, side, price, before, event["qty"], near, counts, now_ns, time["window"], burst)
     statuses[apply_event(book, event)] += 1
     data.on_touched(symbol["data"], now_ns)
     if kind == _CLEAR:

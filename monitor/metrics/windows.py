@@ -148,6 +148,7 @@ class WindowEngine:
         self._positions = np.zeros((n, known_accounts), np.int64)
         self._opening = np.zeros((n, known_accounts), np.int64)
         self._cash_micro = np.zeros(known_accounts, np.int64)
+        self._levels = np.zeros(known_accounts, np.int64)
         self._statuses = np.zeros(kernel.STATUSES, np.int64)
 
     def push(self, events: np.ndarray) -> Block | None:
@@ -224,6 +225,7 @@ class WindowEngine:
             "positions": self._positions,
             "opening": self._opening,
             "cash_micro": self._cash_micro,
+            "levels": self._levels,
             "statuses": self._statuses,
         }
 
@@ -245,6 +247,7 @@ class WindowEngine:
             self._positions,
             self._opening,
             self._cash_micro,
+            self._levels,
             self._statuses,
             index,
             values,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from engine.book import Capacity
     from engine.instruments import Instrument
 
-Capability = Literal["book", "deep_book", "orders", "accounts", "ops", "trades", "mark", "index", "funding", "open_interest"]
+Capability = Literal[
+    "book", "deep_book", "orders", "accounts", "ops", "trades", "mark", "index", "funding", "open_interest", "liquidations"
+]
 """What a source can tell. A metric whose `needs` is not among a source's capabilities is missing, never zero.
 
 book           the best levels of both sides
@@ -25,11 +27,10 @@ accounts       whose orders they are: dense integers 0 … accounts - 1
 ops            what was asked and refused too, not only what happened
 trades         fills with the aggressor's side
 mark, index, funding, open_interest    those reference values
+liquidations   which trades are of forced orders
 """
 
-ALL_CAPABILITIES: Final[frozenset[Capability]] = frozenset(
-    ("book", "deep_book", "orders", "accounts", "ops", "trades", "mark", "index", "funding", "open_interest")
-)
+ALL_CAPABILITIES: Final[frozenset[Capability]] = frozenset(get_args(Capability))
 
 
 class SourceError(Exception):

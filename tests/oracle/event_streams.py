@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.contract import EVENT_DTYPE, EventFlag, EventKind, Reference
+from engine.contract import EVENT_DTYPE, EventFlag, EventKind, Reason, Reference
 
 START_NS = 1_700_000_000_000_000_000
 HOUR = 3_600_000_000_000
@@ -49,6 +49,7 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
     rows, live = [], [dict() for _ in range(symbols)]
     mid = [1_000 + 700 * s for s in range(symbols)]
     next_id = 1
+    priced = {}  # time of a symbol's first trade: nobody has a position before
     for i, ts in enumerate(times_of(rng, n, mean_ns, lateness_ns)):
         s = int(rng.integers(symbols))
         side, lots, account = int(rng.integers(2)), int(rng.integers(1, 20)), int(rng.integers(-1, accounts + 1))
@@ -56,8 +57,23 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
         price = mid[s] + (-1 if side == 0 else 1) * int(rng.integers(-1, 12))
         event = {"ts_ns": ts, "symbol": s, "side": side, "price": price, "qty": lots, "account": account}
         kind = rng.choice(
-            ["add", "cancel", "trade", "reject", "reference", "transfer", "clock", "gap", "clear", "done", "empty", "stranger"],
-            p=[0.42, 0.2, 0.15, 0.02, 0.09, 0.03, 0.03, 0.01, 0.005, 0.01, 0.025, 0.01],
+            [
+                "add",
+                "cancel",
+                "trade",
+                "reject",
+                "reference",
+                "transfer",
+                "clock",
+                "gap",
+                "clear",
+                "done",
+                "empty",
+                "stranger",
+                "assign",
+                "standing",
+            ],
+            p=[0.42, 0.2, 0.15, 0.02, 0.06, 0.02, 0.03, 0.01, 0.005, 0.01, 0.025, 0.01, 0.02, 0.02],
         )
         if rng.random() < 0.03:
             event["flags"] = EventFlag.SNAPSHOT | (EventFlag.UNDATED if rng.random() < 0.5 else 0)
@@ -76,13 +92,24 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
                 live[s][order_id] = (side, price, held - lots, owner)
             event |= {"price": price, "qty": lots, "order_id": order_id, "side": side, "account": owner}
             event["kind"] = EventKind.CANCEL
+            event["code"] = int(rng.choice([Reason.BY_OWNER, Reason.AMENDED, Reason.REPLACED]))
             if kind == "trade":
                 event |= {"kind": EventKind.TRADE, "order_id": 10**6 + i, "contra_order_id": order_id, "side": 1 - side}
                 event |= {"account": account, "contra_account": owner}
+                event["code"] = 0
+                priced.setdefault(s, ts)
                 if rng.random() < 0.1:
                     event["flags"] = EventFlag.HIDDEN
+                if rng.random() < 0.2:
+                    event["flags"] = event.get("flags", 0) | EventFlag.LIQUIDATION
         elif kind == "reject":
             event["kind"] = EventKind.REJECT
+            event["code"] = int(rng.choice([Reason.BAD_PRICE, Reason.THROTTLED, Reason.BANNED]))
+        elif kind == "assign" and ts > priced.get(s, 2**62) + 2 * lateness_ns:
+            event |= {"kind": EventKind.ASSIGN, "contra_account": int(rng.integers(accounts)), "leaves": lots * price * 7}
+            event["code"] = int(rng.choice([Reason.TAKEOVER, Reason.DELEVERAGED, Reason.DELISTED]))
+        elif kind == "standing":
+            event |= {"kind": EventKind.STANDING, "symbol": int(rng.choice([-1, -1, -1, s])), "code": int(rng.integers(6))}
         elif kind == "reference":
             code = Reference(int(rng.integers(1, 8)))
             value = {Reference.FUNDING_RATE: int(rng.integers(-(10**6), 10**6)), Reference.OPEN_INTEREST: 500 + lots}

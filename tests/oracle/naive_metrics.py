@@ -9,7 +9,7 @@ import math
 import statistics
 from collections import Counter
 
-from engine.contract import EventFlag, EventKind, Reference
+from engine.contract import AccountLevel, EventFlag, EventKind, Reason, Reference
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 
 HOUR = 3_600_000_000_000
@@ -61,6 +61,7 @@ class Symbol:
     def begin(self):
         self.count = Counter()
         self.lives = []
+        self.cancel_times = []
         self.cancels_by = Counter()
         self.stretches = []
         self.samples = []
@@ -143,6 +144,7 @@ class NaiveMetrics:
         self.lateness = lateness_ns
         self.accounts = accounts if "accounts" in capabilities else 0
         self.cash = [0] * self.accounts
+        self.levels = Counter()
         self.positions = [Counter() for _ in instruments]
         self.opening = [Counter() for _ in instruments]
         self.newest = None
@@ -251,6 +253,10 @@ class NaiveMetrics:
             if 0 <= event["account"] < self.accounts:
                 self.cash[event["account"]] += event["qty"]
             return
+        if kind == EventKind.STANDING:
+            if s == -1:
+                self.levels[event["account"]] = AccountLevel(event["code"])
+            return
         if kind == EventKind.GAP and s == -1:
             for symbol in self.symbols:
                 symbol.count["gaps"] += 1
@@ -269,6 +275,9 @@ class NaiveMetrics:
             symbol.count["messages"] += 1
         if counts and kind == EventKind.REJECT:
             symbol.count["rejects"] += 1
+            symbol.count["throttled"] += Reason(event["code"]) in (Reason.THROTTLED, Reason.BANNED)
+        if kind == EventKind.ASSIGN:
+            self.assign(symbol, s, event, late)
         if kind == EventKind.TRADE and not snapshot:
             self.trade(symbol, s, event, counts, time)
         orders = "orders" in self.capabilities
@@ -286,6 +295,9 @@ class NaiveMetrics:
         if counts:
             symbol.count["trades"] += 1
             symbol.count["traded_lots"] += lots
+            if event["flags"] & EventFlag.LIQUIDATION:
+                symbol.count["liquidations"] += 1
+                symbol.count["liquidated_lots"] += lots
         self.refer(symbol, Reference.LAST, price * MICRO, event["ts_ns"])
         if "orders" not in self.capabilities and not event["flags"] & EventFlag.HIDDEN:
             self.explain(symbol, (1 - side, price), lots, time)
@@ -294,6 +306,17 @@ class NaiveMetrics:
                 signed = lots if bought else -lots
                 self.positions[s][account] += signed
                 self.cash[account] -= signed * price * symbol.micro
+
+    def assign(self, symbol, s, event, late):
+        if not late and event["code"] == Reason.TAKEOVER:
+            symbol.count["takeovers"] += 1
+        if not late and event["code"] == Reason.DELEVERAGED:
+            symbol.count["deleveraged_lots"] += event["qty"]
+        lots = event["qty"] if event["side"] == 0 else -event["qty"]
+        for account, sign in ((event["account"], 1), (event["contra_account"], -1)):
+            if 0 <= account < self.accounts:
+                self.positions[s][account] += sign * lots
+                self.cash[account] -= sign * event["leaves"]
 
     def explain(self, symbol, level, lots, time):
         drop = symbol.drops.get(level)
@@ -305,6 +328,7 @@ class NaiveMetrics:
                 symbol.count["cancelled_lots"] -= taken
                 if drop["lots"] == 0 and taken:
                     symbol.count["cancels"] -= 1
+                    symbol.cancel_times.remove(drop["time"])
                     symbol.count["cancels_buy"] -= level[0] == 0
                     symbol.count["cancels_near"] -= drop["near"]
         if lots:
@@ -327,12 +351,14 @@ class NaiveMetrics:
         elif kind == EventKind.CANCEL:
             order = symbol.orders.get(event["order_id"])
             if counts:
-                self.count_cancel(symbol, side, lots, near)
+                self.count_cancel(symbol, side, lots, near, time)
+                symbol.count["replaces"] += Reason(event["code"]) in (Reason.AMENDED, Reason.REPLACED)
                 if 0 <= event["account"] < self.accounts:
                     symbol.cancels_by[event["account"]] += 1
                 if order and order[3] is not None:
                     life = max(event["ts_ns"] - order[3], 0)
                     symbol.count["fleeting"] += life < 100_000_000
+                    symbol.count["slow_fleeting"] += life < 2_000_000_000
                     if lots >= order[2]:
                         symbol.lives.append(life)
             self.reduce(symbol, event["order_id"], lots)
@@ -367,8 +393,9 @@ class NaiveMetrics:
         return (p1 >= p0) * q1 - (p1 <= p0) * q0
 
     @staticmethod
-    def count_cancel(symbol, side, lots, near):
+    def count_cancel(symbol, side, lots, near, time):
         symbol.count["cancels"] += 1
+        symbol.cancel_times.append(time)
         symbol.count["cancels_buy"] += side == 0
         symbol.count["cancels_near"] += near
         symbol.count["cancelled_lots"] += lots
@@ -402,7 +429,7 @@ class NaiveMetrics:
             symbol.count["adds"] += 1
             symbol.count["added_lots"] += lots - left
         elif lots < left:
-            self.count_cancel(symbol, side, left - lots, near)
+            self.count_cancel(symbol, side, left - lots, near, time)
             symbol.drops[level] = {"lots": left - lots, "time": time, "window": self.window, "near": near}
         symbol.sides[side].put(price, lots - old)
 
@@ -448,6 +475,16 @@ class NaiveMetrics:
         row["book_age_ms"] = (end - symbol.touched) / 1e6 if symbol.touched is not None else math.nan
         for name in ("adds", "cancels", "cancels_buy", "cancels_near", "rejects", "added_lots", "cancelled_lots", "trades"):
             row[name] = count[name]
+        for name in ("replaces", "throttled", "liquidations", "liquidated_lots", "takeovers", "deleveraged_lots"):
+            row[name] = count[name]
+        row["slow_fleeting_cancels"] = count["slow_fleeting"]
+        lots = count["added_lots"] + count["cancelled_lots"]
+        row["volume_to_trade_ratio"] = lots / max(count["traded_lots"], 1) - 1
+        row["cancel_to_add"] = count["cancels"] / count["adds"] if count["adds"] else math.nan
+        start = end - self.step
+        parts = Counter(min(max((time - start) // (self.step // 20), 0), 19) for time in symbol.cancel_times)
+        counts = [parts[part] for part in range(20)]
+        row["cancel_burstiness"] = statistics.pvariance(counts) / statistics.fmean(counts) if symbol.cancel_times else math.nan
         row["cancels_sell"] = count["cancels"] - count["cancels_buy"]
         row["traded_lots"] = count["traded_lots"]
         row["fleeting_cancels"] = count["fleeting"]
@@ -519,6 +556,8 @@ class NaiveMetrics:
         ranked = sorted(leverage[a][0] for a in held)
         n = len(held)
         row["positions"] = n
+        row["accounts_restricted"] = sum(self.levels[a] >= AccountLevel.REDUCE_ONLY for a in held)
+        row["accounts_liquidating"] = sum(self.levels[a] in (AccountLevel.LIQUIDATE, AccountLevel.CLAIM) for a in held)
         row["underwater"] = sum(leverage[a][1] for a in held)
         row["leverage_p50"] = ranked[math.ceil(0.5 * n) - 1] if n else math.nan
         row["leverage_p90"] = ranked[math.ceil(9 * n / 10) - 1] if n else math.nan

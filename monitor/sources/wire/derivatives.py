@@ -309,6 +309,6 @@ _CONTRACTS = (
 
 BYBIT = Venue("bybit", lambda frame: "topic" in frame and "data" in frame, _bybit)
 OKX = Venue("okx", lambda frame: isinstance(frame.get("arg"), dict) and "data" in frame, _okx, _CONTRACTS)
-DERIBIT = Venue("deribit", lambda frame: frame.get("method") == "subscription", _deribit, _CONTRACTS)
+DERIBIT = Venue("deribit", lambda frame: frame.get("method") == "subscription", _deribit, _CONTRACTS, True)
 BITMEX = Venue("bitmex", lambda frame: "table" in frame and "action" in frame, _bitmex, _CONTRACTS)
-KRAKEN = Venue("kraken-futures", lambda frame: "feed" in frame and "product_id" in frame, _kraken, _CONTRACTS)
+KRAKEN = Venue("kraken-futures", lambda frame: "feed" in frame and "product_id" in frame, _kraken, _CONTRACTS, True)

@@ -84,12 +84,15 @@ class Venue(NamedTuple):
         messages of a frame; NotUsedError for one that says nothing of these. `memory` is the parser's own, by recording.
     note:
         what somebody who reads the results must know; "" for nothing.
+    tells_liquidations:
+        trades of forced orders are marked.
     """
 
     name: str
     knows: Callable[[Frame], bool]
     parse: Callable[[Frame, dict[Any, Any]], list[Message]]
     note: str = ""
+    tells_liquidations: bool = False
 
 
 def number(value: object, name: str) -> float:

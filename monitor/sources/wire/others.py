@@ -195,6 +195,7 @@ DYDX = Venue(
     lambda frame: str(frame.get("channel", "")).startswith(("v3_", "v4_")) and "contents" in frame,
     _dydx,
     "the book's messages have no time: the recorder's clock stands for it",
+    True,
 )
 HYPERLIQUID = Venue(
     "hyperliquid",
@@ -206,4 +207,5 @@ LIGHTER = Venue(
     "lighter",
     lambda frame: str(frame.get("type", "")).startswith(("subscribed/", "update/")) and "channel" in frame,
     _lighter,
+    tells_liquidations=True,
 )

@@ -130,7 +130,9 @@ class FramesSource:
             why = "; ".join(list(self._unusable.values())[:3]) or "no frame tells a price"
             raise SourceError(f"no symbol can be used: {why}", str(members[0]))
         self.instruments = tuple(instruments)
-        self.capabilities = _capabilities({kind for each in self.instruments for kind in known[each.symbol].kinds})
+        kinds = {kind for each in self.instruments for kind in known[each.symbol].kinds}
+        told = all(recording.venue.tells_liquidations for recording in self._recordings)
+        self.capabilities = _capabilities(kinds | ({"liquidations"} if told and "trades" in kinds else set()))
         self._symbols = {each.symbol: _Symbol(k, each) for k, each in enumerate(self.instruments)}
         self.frames = 0
         """Frames read so far."""
@@ -386,6 +388,7 @@ def _capabilities(kinds: set[str]) -> frozenset[Capability]:
         "index_price": "index",
         "funding": "funding",
         "open_interest": "open_interest",
+        "liquidations": "liquidations",
     }
     return frozenset(found | {capability for kind, capability in values.items() if kind in kinds})
 

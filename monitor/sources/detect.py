@@ -13,6 +13,7 @@ from monitor.sources.binance import BinanceFuturesSource
 from monitor.sources.binance_survey import looks_like_frames
 from monitor.sources.files import Member, find_members
 from monitor.sources.lobster import LobsterSource
+from monitor.sources.orders.source import KINDS, OrdersSource, kind_of
 from monitor.sources.wire.source import VENUES, FramesSource, venue_of
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -37,6 +38,8 @@ def open_source(paths: Sequence[Path], format: Format = "auto") -> Source:
         format = _format_of(members)
     if format == "lobster":
         return LobsterSource(members)
+    if format == "orders":
+        return OrdersSource([member for member in members if member.entry is None or kind_of(member.head(_HEAD))] or members)
     if format == "frames":
         return FramesSource([member for member in members if member.entry is None or venue_of(member)] or members)
     return BinanceFuturesSource(_frames(members))
@@ -51,7 +54,9 @@ def _format_of(members: Sequence[Member]) -> Format:
     found: dict[Format, Member] = {}
     for member in members:
         head = member.head(_HEAD)
-        if venue_of(member):
+        if kind_of(head):
+            found.setdefault("orders", member)
+        elif venue_of(member):
             found.setdefault("frames", member)
         elif looks_like_frames(head):
             found.setdefault("binance-futures", member)
@@ -77,5 +82,5 @@ def _frames(members: Sequence[Member]) -> list[Member]:
 
 _KNOWN: Final = (
     "Known are LOBSTER (a zip, or the message and the orderbook csv), Binance futures (`<local time> <frame>` lines), and"
-    f" recorded streams of {', '.join(venue.name for venue in VENUES)}"
+    f" recorded streams of {', '.join(venue.name for venue in VENUES)}; order by order {', '.join(kind.name for kind in KINDS)}"
 )

@@ -1,4 +1,4 @@
-"""Recorded files as bytes and lines: plain, gzip and zip, with every way to fail told as a `SourceError`."""
+"""Recorded files as bytes and lines: plain, gzip, zstd and zip, with every way to fail told as a `SourceError`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader, RawIOBase
 from pathlib import Path
 from typing import IO, Final, cast
+
+import zstandard
 
 from monitor.sources import SourceError
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 ZIP_MAGIC: Final = b"PK"
+ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 _TORN: Final = "Download or copy it again"
 _BLOCK: Final = 2**17
@@ -33,9 +36,9 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The file name without directories and without `.gz`."""
+        """The file name without directories and without `.gz` or `.zst`."""
         name = (self.entry or self.path.name).replace("\\", "/").rsplit("/", 1)[-1]
-        return name[: -len(".gz")] if name.endswith(".gz") else name
+        return name.removesuffix(".gz").removesuffix(".zst")
 
     def __str__(self) -> str:
         return f"{self.path}, entry {self.entry}" if self.entry else str(self.path)
@@ -94,16 +97,21 @@ class Member:
             else:
                 size = self.path.stat().st_size
                 raw = stack.enter_context(self.path.open("rb"))
-            packed = raw.read(2) == GZIP_MAGIC
+            start = raw.read(4)
             raw.seek(0)
-            content = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw)) if packed else raw)
+            content = raw
+            if start[:2] == GZIP_MAGIC:
+                content = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw)))
+            elif start == ZSTD_MAGIC:
+                reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+                content = cast(IO[bytes], stack.enter_context(BufferedReader(cast(RawIOBase, reader))))
             yield content, raw, max(size, 1)
 
     @contextmanager
     def _errors(self, lines_read: Callable[[], int]) -> Iterator[None]:
         try:
             yield
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, zstandard.ZstdError) as error:
             raise SourceError(f"the file is torn after {lines_read()} lines ({error})", str(self), _TORN) from error
         except RuntimeError as error:  # what zipfile says of encryption and of foreign compression
             raise SourceError(f"the zip cannot be unpacked ({error})", str(self), "Unpack it and give its files") from error

@@ -218,7 +218,7 @@ class FramesSource:
     def _tell(self, recording: _Recording, line: Line, batch: EventBatch) -> None:
         """One frame's events, or why it has none."""
         try:
-            messages = recording.venue.parse(line.frame, recording.memory)
+            messages = _parsed(recording.venue, line, recording.memory)
         except NotUsedError as error:
             self._reject(str(error), recording, line.number)
             return
@@ -328,6 +328,14 @@ def _lots(size: float, lot: float) -> int:
     return round(size / lot) or int(size > 0)
 
 
+def _parsed(venue: Venue, line: Line, memory: dict[Any, Any]) -> list[Message]:
+    """A frame's messages. Raises NotUsedError, also where it is of a shape that the parser did not look for."""
+    try:
+        return venue.parse(line.frame, memory)
+    except (TypeError, KeyError, IndexError, ValueError, AttributeError, OverflowError):
+        raise NotUsedError("frame of another shape than the venue's") from None
+
+
 def _survey(recording: _Recording, known: dict[str, _Known]) -> None:
     """Symbols, prices and clocks of the first frames."""
     offsets: list[int] = []
@@ -335,7 +343,7 @@ def _survey(recording: _Recording, known: dict[str, _Known]) -> None:
     try:
         for line in islice(frames(recording.member, []), SURVEY_LINES):
             try:
-                messages = recording.venue.parse(line.frame, memory)
+                messages = _parsed(recording.venue, line, memory)
             except NotUsedError:
                 continue
             for message in messages:

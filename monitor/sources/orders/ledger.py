@@ -139,7 +139,7 @@ class OrderLedger:
 
     def compare(self, ts_ns: int, sides: tuple[dict[int, int], dict[int, int]]) -> None:
         """Sets the book right by the venue's own best levels, and counts how right it was."""
-        self.settle(ts_ns + PATIENCE_NS)
+        self.settle(ts_ns, is_end=True)
         for side, told in enumerate(sides):
             is_bid = side == 0
             if not told:
@@ -154,15 +154,15 @@ class OrderLedger:
                 self._set_right(ts_ns, is_bid, ticks, told.get(ticks, 0))
         self._has_levels = True
 
-    def settle(self, ts_ns: int, but: int = NO_ORDER) -> None:
-        """Incoming orders that meet nobody any more, or have waited too long, rest."""
+    def settle(self, ts_ns: int, but: int = NO_ORDER, *, is_end: bool = False) -> None:
+        """Incoming orders that meet nobody any more, or have waited too long, rest; at an end all do."""
         for number in list(self._incoming):
             order = self.orders[number]
             best = self._best(not order.is_bid)
             meets = best is not None and (best <= order.ticks if order.is_bid else best >= order.ticks)
-            if number != but and (not meets or ts_ns - order.since_ns >= PATIENCE_NS):
+            if number != but and (is_end or not meets or ts_ns - order.since_ns >= PATIENCE_NS):
                 self._incoming.remove(number)
-                self._enter(order.since_ns if not meets else ts_ns, number, 0)
+                self._enter(ts_ns, number, 0)
 
     def _best(self, is_bid: bool) -> int | None:
         side = self.levels[0 if is_bid else 1]

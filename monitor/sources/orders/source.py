@@ -149,7 +149,7 @@ class OrdersSource:
                 self._take(member, rejects)
                 member.fraction = 1.0
             for ledger in self.ledgers.values():
-                ledger.settle(latest + 2**40)
+                ledger.settle(latest, is_end=True)
         if self._batch.rows:
             events = self._batch.build(seq)
             seq += len(events)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import deque
 
 import numpy as np
 import pytest
+from sortedcontainers import SortedDict
 
 from engine.contract import MICRO, EventFlag, EventKind, Reference
 from monitor.sources import SourceError
@@ -297,23 +299,22 @@ def test_a_recording_of_every_venue(name, venue, symbols, share):
 
 
 def agreement(events):
-    """Share of the venue's own best prices that stand in the rebuilt book as its best within the 20 changes around."""
-    books, seen, hits, total = {}, {}, 0, 0
+    """Share of the venue's own best prices that were the rebuilt book's best at the time, or shortly before."""
+    books, recent, hits, total = {}, {}, 0, 0
     for event in events:
         key = (int(event["symbol"]), int(event["side"]))
         if event["kind"] == EventKind.CLEAR:
-            books[key[0], 0], books[key[0], 1] = {}, {}
+            books[key[0], 0], books[key[0], 1] = SortedDict(), SortedDict()
         elif event["kind"] == EventKind.LEVEL:
-            side = books.setdefault(key, {})
+            side = books.setdefault(key, SortedDict())
             side[int(event["price"])] = int(event["qty"])
             if not event["qty"]:
                 del side[int(event["price"])]
             if side:
-                seen.setdefault(key, []).append(max(side) if key[1] == 0 else min(side))
+                recent.setdefault(key, deque(maxlen=200)).append(side.keys()[-1 if key[1] == 0 else 0])
         elif event["kind"] == EventKind.REFERENCE and event["code"] in (Reference.BEST_BID, Reference.BEST_ASK):
             side = 0 if event["code"] == Reference.BEST_BID else 1
-            recent = seen.get((key[0], side), [])[-200:]
-            if recent:
+            if (key[0], side) in recent:
                 total += 1
-                hits += int(event["price"]) // MICRO in recent
+                hits += int(event["price"]) // MICRO in recent[key[0], side]
     return hits / max(1, total)

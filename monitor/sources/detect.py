@@ -19,6 +19,8 @@ from monitor.sources.wire.source import VENUES, FramesSource, venue_of
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 _HEAD: Final = 2**16
+_FUTURES: Final = (b'"pu":', b'"e":"bookTicker"', b'"e":"markPriceUpdate"', b'"e":"forceOrder"')
+"""What frames of Binance's futures have and those of its spot market have not."""
 _NUMBERS: Final = re.compile(rb"-?[0-9.]+(?:,[^,\s]*){3,}\r?")
 """A line of a LOBSTER file: a number, and at least three more columns."""
 
@@ -56,10 +58,10 @@ def _format_of(members: Sequence[Member]) -> Format:
         head = member.head(_HEAD)
         if kind_of(head):
             found.setdefault("orders", member)
+        elif looks_like_frames(head) and any(mark in head for mark in _FUTURES):
+            found.setdefault("binance-futures", member)
         elif venue_of(member):
             found.setdefault("frames", member)
-        elif looks_like_frames(head):
-            found.setdefault("binance-futures", member)
         elif _NUMBERS.fullmatch(head.split(b"\n", 1)[0]):
             found.setdefault("lobster", member)
         elif member.entry is None:  # a zip may hold a readme beside its data

@@ -38,6 +38,14 @@ FRAMES = {
             "symbol": "BTCUSDT", "markPrice": "100.15", "indexPrice": "100.05", "fundingRate": "0.0001",
             "openInterest": "12.5"}},
     ],
+    "binance": [
+        {"lastUpdateId": 5, "symbol": "BTCUSDT", "E": T, "bids": [["100.1", "2"]], "asks": [["100.2", "3"]]},
+        {"stream": "btcusdt@depth", "data": {"e": "depthUpdate", "E": T, "s": "BTCUSDT", "U": 6, "u": 7,
+            "b": [["100.1", "1.5"]], "a": []}},
+        {"stream": "btcusdt@trade", "data": {"e": "trade", "E": T, "T": T, "s": "BTCUSDT", "t": 1, "p": "100.2", "q": "0.5",
+            "m": False}},
+        {"stream": "x", "data": {"e": "markPriceUpdate", "E": T, "s": "BTCUSDT", "p": "100.15", "i": "100.05", "r": "0.0001"}},
+    ],
     "okx": [
         {"arg": {"channel": "books", "instId": "BTC-USDT-SWAP"}, "action": "snapshot", "data": [
             {"asks": [["100.2", "3", "0", "1"]], "bids": [["100.1", "2", "0", "1"]], "ts": str(T), "seqId": 5,
@@ -222,6 +230,45 @@ def test_of_pictures_only_what_both_show_is_flow():
     }  # fmt: skip
 
 
+def binance(first, last, bids):
+    return {"e": "depthUpdate", "E": T, "s": "BTCUSDT", "U": first, "u": last, "b": bids, "a": []}
+
+
+def test_a_book_without_a_snapshot_grows_and_one_that_comes_late_is_brought_up_to_date(tmp_path):
+    frames = [
+        binance(1, 2, [["100.1", "1"]]),
+        binance(3, 4, [["100.1", "2"], ["99.9", "5"]]),
+        {"lastUpdateId": 3, "symbol": "BTCUSDT", "E": T, "bids": [["100.1", "9"], ["99.5", "4"]], "asks": [["100.2", "3"]]},
+        binance(5, 6, [["99.5", "1"]]),
+        binance(9, 9, [["99.5", "2"]]),
+        binance(10, 11, [["99.4", "2"]]),
+    ]
+    source, events = read(recorded(tmp_path, frames))
+    assert source.rejects == {"book update that shows a gap": 1}
+    told = [
+        (EventKind(int(e["kind"])).name, round(e["price"] * 0.1, 1), int(e["qty"]), bool(e["flags"] & EventFlag.SNAPSHOT))
+        for e in events
+    ]
+    assert told[:3] == [("LEVEL", 100.1, 1, True), ("LEVEL", 100.1, 2, False), ("LEVEL", 99.9, 5, True)]
+    assert told[3][0] == "CLEAR"
+    assert sorted(told[4:8]) == [
+        ("LEVEL", 99.5, 4, True),
+        ("LEVEL", 99.9, 5, True),
+        ("LEVEL", 100.1, 2, True),
+        ("LEVEL", 100.2, 3, True),
+    ]
+    assert told[8] == ("LEVEL", 99.5, 1, False)
+    assert [row[0] for row in told[9:]] == ["GAP", "CLEAR", "LEVEL"]
+    assert told[-1] == ("LEVEL", 99.4, 2, True)
+
+
+def test_spot_is_told_from_futures_by_content():
+    assert (
+        resolve_format([shared_data("2_perp_l2", "binance_raw_hftbacktest", "spot_btcusdt_20230405.dat.gz")], "auto")
+        == "frames"
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -284,6 +331,8 @@ def test_times_are_read_and_refused():
         ("COINBASE.jsonl.gz", "coinbase", 2, 0.97),
         ("BITMEX.ws.1.0.txt.gz", "bitmex", 8, 0.9),
         ("DYDX.ws.1.0.txt.gz", "dydx", 10, None),
+        ("BINANCE_FUTURES.jsonl.gz", "binance", 4, None),
+        ("BINANCE_DELIVERY.jsonl.gz", "binance", 10, None),
     ],
 )
 def test_a_recording_of_every_venue(name, venue, symbols, share):

@@ -8,6 +8,7 @@ difference to the one before is flow.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, NamedTuple
 
 from monitor.sources.binance_depth import Change
@@ -15,6 +16,10 @@ from monitor.sources.binance_depth import Change
 BEFORE_SNAPSHOT: Final = "book update before the first snapshot"
 AFTER_GAP: Final = "book update after a gap, with no snapshot yet"
 ALREADY_TOLD: Final = "book update that came before"
+TOO_OLD: Final = "snapshot older than the updates at hand"
+
+KEPT_UPDATES: Final = 1024
+"""Updates that are kept for a snapshot that is older than they are."""
 
 
 class Step(NamedTuple):
@@ -29,12 +34,19 @@ class Step(NamedTuple):
 
 
 class StreamBook:
-    """What is known of one symbol's book."""
+    """What is known of one symbol's book.
 
-    def __init__(self) -> None:
+    `grows`: without a snapshot it begins empty, and the first sight of a level is no flow. A snapshot that comes later may be
+    older than the updates at hand: the newer ones are applied to it again.
+    """
+
+    def __init__(self, *, grows: bool = False) -> None:
         self._book: dict[int, int] | None = None
         self._last: int | None = None
         self._had_gap = False
+        self._grows = grows
+        self._seen: set[int] | None = None
+        self._kept: deque[Step] = deque(maxlen=KEPT_UPDATES)
 
     @property
     def needs_snapshot(self) -> bool:
@@ -48,7 +60,9 @@ class StreamBook:
         if step.is_full:
             return self._picture(step)
         if self._book is None:
-            return AFTER_GAP if self._had_gap else BEFORE_SNAPSHOT
+            if not self._grows:
+                return AFTER_GAP if self._had_gap else BEFORE_SNAPSHOT
+            self._book, self._seen = {}, set()
         if self._last is not None and step.sequence is not None:
             if step.sequence <= self._last:
                 return ALREADY_TOLD
@@ -56,6 +70,13 @@ class StreamBook:
                 self.lose()
                 return Change([], [], [], gap=True, clear=True)
         self._last = step.sequence if step.sequence is not None else self._last
+        if self._grows:
+            self._kept.append(step)
+        if self._seen is not None:
+            quiet = [key not in self._seen for key in step.keys]
+            self._seen.update(step.keys)
+            self._book.update(zip(step.keys, step.lots, strict=True))
+            return Change(step.keys, step.lots, quiet)
         changed = [n for n, key in enumerate(step.keys) if self._book.get(key, 0) != step.lots[n]]
         keys, lots = [step.keys[n] for n in changed], [step.lots[n] for n in changed]
         self._book.update(zip(keys, lots, strict=True))
@@ -65,11 +86,22 @@ class StreamBook:
         """What is known is not to be trusted any more: a gap, or a connection that was lost."""
         self._book = None
         self._last = None
+        self._seen = None
+        self._kept.clear()
         self._had_gap = True
 
-    def _begin(self, step: Step) -> Change:
+    def _begin(self, step: Step) -> Change | str:
         self._book = {key: size for key, size in zip(step.keys, step.lots, strict=True) if size > 0}
+        self._seen = None
+        newer = [kept for kept in self._kept if step.sequence is not None and (kept.sequence or 0) > step.sequence]
+        if newer and newer[0].previous is not None and step.sequence is not None and newer[0].previous > step.sequence:
+            self._book, self._seen = None, None
+            return TOO_OLD
         self._last = step.sequence
+        for kept in newer:
+            self._book.update(zip(kept.keys, kept.lots, strict=True))
+            self._last = kept.sequence
+        self._book = {key: size for key, size in self._book.items() if size > 0}
         return Change(list(self._book), list(self._book.values()), [True] * len(self._book), clear=True)
 
     def _picture(self, step: Step) -> Change:

@@ -28,6 +28,7 @@ class _Recorded(msgspec.Struct):
     t: str
     ts: float | None = None
     data: str | None = None
+    url: str = ""
 
 
 class _Listed(msgspec.Struct):
@@ -91,6 +92,10 @@ def _opened(raw: bytes) -> tuple[int, bytes]:
             line = _RECORDED.decode(raw)
         except msgspec.DecodeError:
             raise NotUsedError("line that is no JSON") from None
+        if line.t == "http" and line.data and line.ts and '"lastUpdateId"' in line.data[:40] and "symbol=" in line.url:
+            # A REST snapshot names its symbol in the question alone.
+            symbol = line.url.partition("symbol=")[2].partition("&")[0]
+            return round(line.ts * 1e6) * 1_000, b'{"symbol":"%s",' % symbol.encode() + line.data.encode().lstrip()[1:]
         if line.t != "recv" or line.data is None or line.ts is None:
             raise NotUsedError(f"line of the recorder itself: {line.t[:12]}")
         return round(line.ts * 1e6) * 1_000, line.data.encode()

@@ -23,13 +23,14 @@ from monitor.sources import Capability, Label, SourceError
 from monitor.sources.binance_batch import EventBatch
 from monitor.sources.files import Member
 from monitor.sources.steps import decimals_of, step
+from monitor.sources.wire.binance import BINANCE
 from monitor.sources.wire.books import Step, StreamBook
 from monitor.sources.wire.derivatives import BITMEX, BYBIT, DERIBIT, KRAKEN, OKX
 from monitor.sources.wire.envelopes import Line, frames
 from monitor.sources.wire.messages import BookUpdate, Message, NotUsedError, Ticker, Trade, Venue
 from monitor.sources.wire.others import COINBASE, DYDX, HYPERLIQUID, LIGHTER
 
-VENUES: Final = (BYBIT, OKX, DERIBIT, BITMEX, KRAKEN, COINBASE, DYDX, HYPERLIQUID, LIGHTER)
+VENUES: Final = (BYBIT, OKX, DERIBIT, BITMEX, KRAKEN, COINBASE, DYDX, HYPERLIQUID, LIGHTER, BINANCE)
 
 SURVEY_LINES: Final = 5_000
 """Frames of each file that are looked at first. What a symbol's first frames do not show is refused later, and counted."""
@@ -59,11 +60,11 @@ class _Known(NamedTuple):
 class _Symbol:
     """What is carried from frame to frame of one symbol."""
 
-    def __init__(self, index: int, instrument: Instrument) -> None:
+    def __init__(self, index: int, instrument: Instrument, *, grows: bool) -> None:
         self.index = index
         self.tick = instrument.tick
         self.lot = instrument.lot
-        self.book = StreamBook()
+        self.book = StreamBook(grows=grows)
         self.book_ns = 0
         self.recent: set[str] = set()
         self.order: deque[str] = deque()
@@ -133,7 +134,8 @@ class FramesSource:
         kinds = {kind for each in self.instruments for kind in known[each.symbol].kinds}
         told = all(recording.venue.tells_liquidations for recording in self._recordings)
         self.capabilities = _capabilities(kinds | ({"liquidations"} if told and "trades" in kinds else set()))
-        self._symbols = {each.symbol: _Symbol(k, each) for k, each in enumerate(self.instruments)}
+        grows = any(recording.venue.grows for recording in self._recordings)
+        self._symbols = {each.symbol: _Symbol(k, each, grows=grows) for k, each in enumerate(self.instruments)}
         self.frames = 0
         """Frames read so far."""
         self.frames_used = 0
@@ -401,4 +403,4 @@ def _capabilities(kinds: set[str]) -> frozenset[Capability]:
     return frozenset(found | {capability for kind, capability in values.items() if kind in kinds})
 
 
-_KNOWN: Final = "Known are the streams of Binance futures, " + ", ".join(venue.name for venue in VENUES)
+_KNOWN: Final = "Known are the streams of " + ", ".join(venue.name for venue in VENUES)

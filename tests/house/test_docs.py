@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -11,6 +12,8 @@ from monitor.cli import main
 from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.guardrails.pack import load_core
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
+from monitor.sources import Capability
+from monitor.sources.catalogue import SOURCES, told
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -46,7 +49,21 @@ def guardrails_table():
     return "\n".join(head + rows)
 
 
-@pytest.mark.parametrize(("name", "table"), [("metrics", metrics_table()), ("guardrails", guardrails_table())])
+def sources_table():
+    families = list(told(SOURCES[0].capabilities))
+    head = [f"| source | `--format` | {' | '.join(families)} | cannot tell |", "|---|---|" + "---|" * (len(families) + 1)]
+    rows = []
+    for entry in SOURCES:
+        counts = told(entry.capabilities)
+        cells = [f"{has} of {total}" if has < total else f"all {total}" for has, total in counts.values()]
+        lacks = ", ".join(name for name in get_args(Capability) if name not in entry.capabilities) or "-"
+        rows.append(f"| {entry.name} | {f'`{entry.format}`' if entry.format else '-'} | {' | '.join(cells)} | {lacks} |")
+    return "\n".join(head + rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("metrics", metrics_table()), ("guardrails", guardrails_table()), ("sources", sources_table())]
+)
 def test_the_readme_holds_the_tables_of_the_code(name, table):
     assert between(name) == table, f"put this into the README's part {name}:\n\n{table}\n"
 

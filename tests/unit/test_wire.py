@@ -12,6 +12,7 @@ from sortedcontainers import SortedDict
 
 from engine.contract import MICRO, EventFlag, EventKind, Reference
 from monitor.sources import SourceError
+from monitor.sources.catalogue import SOURCES
 from monitor.sources.detect import resolve_format
 from monitor.sources.files import find_members
 from monitor.sources.wire.books import AFTER_GAP, ALREADY_TOLD, BEFORE_SNAPSHOT, Step, StreamBook
@@ -220,11 +221,11 @@ def test_a_gap_begins_the_book_anew_and_is_counted(tmp_path):
 
 def test_of_pictures_only_what_both_show_is_flow():
     book = StreamBook()
-    first = book.step(Step([200, 198, 203], [1, 2, 3], False, True, None, None))
+    first = book.step(Step([200, 198, 203], [1, 2, 3], False, True, False, None, None))
     assert first.clear
     assert all(first.quiet)
     # The best bid shrank; 196 came into view below, 198 went away within sight.
-    change = book.step(Step([200, 196, 203], [1, 5, 4], False, True, None, None))
+    change = book.step(Step([200, 196, 203], [1, 5, 4], False, True, False, None, None))
     assert dict(zip(change.keys, zip(change.lots, change.quiet, strict=True), strict=True)) == {
         198: (0, False), 196: (5, True), 203: (4, False),
     }  # fmt: skip
@@ -260,6 +261,50 @@ def test_a_book_without_a_snapshot_grows_and_one_that_comes_late_is_brought_up_t
     assert told[8] == ("LEVEL", 99.5, 1, False)
     assert [row[0] for row in told[9:]] == ["GAP", "CLEAR", "LEVEL"]
     assert told[-1] == ("LEVEL", 99.4, 2, True)
+
+
+TABLES = {
+    "trades": ["id,side,price,amount", "7,buy,100.2,0.5"],
+    "quotes": ["ask_amount,ask_price,bid_price,bid_amount", "3,100.2,100.1,2", "3,100.2,100.1,1.5"],
+    "incremental_book_L2": [
+        "is_snapshot,side,price,amount", "true,bid,100.1,2", "true,ask,100.2,3", "false,bid,100.1,1.5", "false,ask,100.2,0",
+    ],
+    "book_snapshot_5": ["asks[0].price,asks[0].amount,bids[0].price,bids[0].amount", "100.2,3,100.1,2", "100.2,3,100.1,1.5"],
+    "derivative_ticker": [
+        "funding_timestamp,funding_rate,open_interest,last_price,index_price,mark_price", ",0.0001,12.5,100.1,100.05,100.15",
+    ],
+}  # fmt: skip
+
+
+def test_tables_of_tardis(tmp_path):
+    paths = []
+    for n, (name, rows) in enumerate(TABLES.items()):
+        path = tmp_path / f"{name}.csv"
+        lines = [f"exchange,symbol,timestamp,local_timestamp,{rows[0]}"]
+        lines += [f"binance-futures,BTCUSDT,{T}000,{T}{n}{k:02},{row}" for k, row in enumerate(rows[1:])]
+        path.write_text("\n".join([*lines, "x,y", ""]))
+        paths.append(path)
+    for path in paths[:3]:
+        assert resolve_format([path], "auto") == "frames"
+    source, events = read(paths[2])
+    assert [EventKind(int(kind)).name for kind in events["kind"]] == ["CLEAR", "LEVEL", "LEVEL", "LEVEL", "LEVEL"]
+    assert [bool(flags & EventFlag.SNAPSHOT) for flags in events["flags"]] == [True, True, True, False, False]
+    assert source.rejects == {"row with another number of columns": 1}
+    for path in (paths[1], paths[3]):
+        _, pictures = read(path)
+        assert [EventKind(int(kind)).name for kind in pictures["kind"]] == ["CLEAR", "LEVEL", "LEVEL", "LEVEL"]
+    both = FramesSource(find_members([paths[0], paths[4], paths[2]]))
+    assert both.capabilities == {"book", "deep_book", "trades", "mark", "index", "funding", "open_interest"}
+    assert sum(len(batch) for batch in both.batches()) == 5 + 1 + 4
+
+
+def test_recordings_of_tardis():
+    folder = ("2_perp_l2", "tardis_csv_binance-futures_20200222")
+    members = find_members([shared_data(*folder, "trades.csv.gz"), shared_data(*folder, "quotes.csv.gz")])
+    source = FramesSource(members)
+    events = np.concatenate(list(source.batches()))
+    assert not source.rejects
+    assert (events["kind"] == EventKind.TRADE).sum() == 9_999
 
 
 def test_spot_is_told_from_futures_by_content():
@@ -367,3 +412,13 @@ def agreement(events):
                 total += 1
                 hits += int(event["price"]) // MICRO in recent[key[0], side]
     return hits / max(1, total)
+
+
+def test_no_recording_tells_more_than_the_table_of_sources_says():
+    said = {entry.name: entry.capabilities for entry in SOURCES}
+    for name, entry in (
+        ("BYBIT.ETH_DOGE.jsonl.gz", "Bybit v5, ob500"), ("OKX.jsonl.gz", "OKX v5"), ("DERIBIT.jsonl.gz", "Deribit v2"),
+        ("KRAKEN_FUTURES.jsonl.gz", "Kraken futures"), ("COINBASE.jsonl.gz", "Coinbase"), ("BITMEX.ws.1.0.txt.gz", "BitMEX"),
+        ("DYDX.ws.1.0.txt.gz", "dYdX v3, v4"),
+    ):  # fmt: skip
+        assert FramesSource(find_members([shared_data("6_ws", "cryptofeed", name)])).capabilities <= said[entry], entry

@@ -29,6 +29,7 @@ class Step(NamedTuple):
     lots: list[int]
     is_snapshot: bool
     is_full: bool
+    is_quiet: bool
     sequence: int | None
     previous: int | None
 
@@ -80,7 +81,7 @@ class StreamBook:
         changed = [n for n, key in enumerate(step.keys) if self._book.get(key, 0) != step.lots[n]]
         keys, lots = [step.keys[n] for n in changed], [step.lots[n] for n in changed]
         self._book.update(zip(keys, lots, strict=True))
-        return Change(keys, lots, [False] * len(keys))
+        return Change(keys, lots, [step.is_quiet] * len(keys))
 
     def lose(self) -> None:
         """What is known is not to be trusted any more: a gap, or a connection that was lost."""

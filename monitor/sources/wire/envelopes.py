@@ -1,12 +1,13 @@
 """Recordings of frames, taken apart: the line's local time and its frame, whatever recorder wrote it.
 
 Known are `{"t": "recv", "ts": s, "data": "<frame>"}` lines (cryptofeed), `<seconds>: <frame>` lines (the same, older), `<local
-time> <frame>` lines (hftbacktest, Bitstamp's log apart), bare frames a line (exchanges' own archives), and one JSON list of
-`{"ts": s, "msg": "<frame>"}`.
+time> <frame>` lines (hftbacktest, Bitstamp's log apart), bare frames a line (exchanges' own archives), one JSON list of
+`{"ts": s, "msg": "<frame>"}`, and the rows of tardis.dev's csv files.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -16,6 +17,7 @@ import msgspec
 
 from monitor.sources.files import Member
 from monitor.sources.wire.messages import Frame, NotUsedError
+from monitor.sources.wire.tardis import HEADER as TARDIS
 
 _PREFIX: Final = re.compile(rb"\s*(\d{9,20}(?:\.\d+)?):? +(?=[\[{])")
 _SECOND_NS: Final = 1_000_000_000
@@ -56,6 +58,9 @@ def frames(member: Member, rejects: list[tuple[int, str]], most_lines: int | Non
         SourceError: the file is torn, or cannot be read; frames before that are good.
     """
     head = member.head(4096)
+    if head.startswith(TARDIS):
+        yield from _from_table(member, rejects, most_lines)
+        return
     if _LIST_START.match(head) and b'"msg"' in head:
         yield from _from_list(member, rejects)
         return
@@ -67,6 +72,20 @@ def frames(member: Member, rejects: list[tuple[int, str]], most_lines: int | Non
             yield Line(number, local_ns, _decoded(content))
         except NotUsedError as error:
             rejects.append((number, str(error)))
+
+
+def _from_table(member: Member, rejects: list[tuple[int, str]], most_lines: int | None) -> Iterator[Line]:
+    """The rows of a csv, by their columns; its own clock is the second time of each."""
+    rows = csv.reader(line.decode("latin-1") for line in islice(member.lines(), most_lines))
+    columns = next(rows, [])
+    place = columns.index("local_timestamp")
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(columns):
+            rejects.append((number, "row with another number of columns"))
+            continue
+        digits = row[place]
+        local_ns = int(digits) * 1_000 if digits.isdigit() and len(digits) == 16 else 0
+        yield Line(number, local_ns, dict(zip(columns, row, strict=True)))
 
 
 def _from_list(member: Member, rejects: list[tuple[int, str]]) -> Iterator[Line]:

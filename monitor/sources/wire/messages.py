@@ -31,6 +31,8 @@ class BookUpdate(NamedTuple):
         the whole book; what is not in it does not rest.
     is_full:
         each message of the stream is the whole visible book; the difference to the one before is flow.
+    is_quiet:
+        a further part of a snapshot: set, but no flow.
     sequence, previous:
         number of this update, and of the one that must come before it; None where the venue has none.
     """
@@ -41,6 +43,7 @@ class BookUpdate(NamedTuple):
     asks: list[tuple[float, float]]
     is_snapshot: bool = False
     is_full: bool = False
+    is_quiet: bool = False
     sequence: int | None = None
     previous: int | None = None
 

@@ -29,8 +29,9 @@ from monitor.sources.wire.derivatives import BITMEX, BYBIT, DERIBIT, KRAKEN, OKX
 from monitor.sources.wire.envelopes import Line, frames
 from monitor.sources.wire.messages import BookUpdate, Message, NotUsedError, Ticker, Trade, Venue
 from monitor.sources.wire.others import COINBASE, DYDX, HYPERLIQUID, LIGHTER
+from monitor.sources.wire.tardis import TARDIS
 
-VENUES: Final = (BYBIT, OKX, DERIBIT, BITMEX, KRAKEN, COINBASE, DYDX, HYPERLIQUID, LIGHTER, BINANCE)
+VENUES: Final = (BYBIT, OKX, DERIBIT, BITMEX, KRAKEN, COINBASE, DYDX, HYPERLIQUID, LIGHTER, BINANCE, TARDIS)
 
 SURVEY_LINES: Final = 5_000
 """Frames of each file that are looked at first. What a symbol's first frames do not show is refused later, and counted."""
@@ -260,7 +261,9 @@ class FramesSource:
                     return "size out of range"
                 keys.append(2 * ticks + side)
                 lots.append(_lots(size, symbol.lot))
-        change = symbol.book.step(Step(keys, lots, message.is_snapshot, message.is_full, message.sequence, message.previous))
+        change = symbol.book.step(
+            Step(keys, lots, message.is_snapshot, message.is_full, message.is_quiet, message.sequence, message.previous)
+        )
         if isinstance(change, str):
             return change
         if change.gap:

@@ -65,14 +65,15 @@ def close(state: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def close_accounts(positions: Any, levels: Any, out: Any) -> None:
+def close_accounts(symbol: Any, positions: Any, holders: Any, levels: Any, out: Any) -> None:
     """Counts the accounts with a position here that may only reduce, and of those the ones being liquidated.
 
-    `positions` int64 [N], `levels` int64 [N] the AccountLevel of each as it was told last.
+    `positions` int64 [N], `holders` of `monitor.metrics.leverage`, `levels` int64 [N] the AccountLevel of each as told last.
     """
     restricted = 0
     liquidating = 0
-    for a in range(len(positions)):
+    for i in range(symbol["holders"]):
+        a = holders[i]["account"]
         if positions[a] != 0 and levels[a] >= _REDUCE_ONLY:
             restricted += 1
             if levels[a] == _LIQUIDATE or levels[a] == _CLAIM:

@@ -26,6 +26,7 @@ SYMBOL_DTYPE: Final = np.dtype(
         ("prices", prices.PRICES_DTYPE),
         ("open_interest", leverage.OPEN_INTEREST_DTYPE),
         ("forced", forced.FORCED_DTYPE),
+        ("holders", "<i8"),
         ("tick_usd", "<f8"),
         ("value_usd", "<f8"),
         ("notional_micro", "<i8"),
@@ -121,6 +122,7 @@ def run(
     account_flow: Any,
     prints: Any,
     positions: Any,
+    holders: Any,
     opening: Any,
     cash_micro: Any,
     levels: Any,
@@ -134,10 +136,10 @@ def run(
     The first three are what `monitor.metrics.watermark` lets go; no time lies after window `until` + 1.
 
     State, changed in place: `clock` CLOCK_DTYPE [1], `symbols` SYMBOL_DTYPE [S], `books` [S], `account_flow`
-    ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `cash_micro` and `levels`
-    (AccountLevel as told last) int64 [N], `statuses` int64 [STATUSES]. Results, for the W windows that `count_windows` tells:
-    `window_index` int64 [W], `values` float64 [W, S, M], and in `top_accounts` int64 [2, W, S] the accounts with the most
-    cancels and the largest position, or -1.
+    ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `holders` HOLDER_DTYPE
+    [S, N], `cash_micro` and `levels` (AccountLevel as told last) int64 [N], `statuses` int64 [STATUSES]. Results, for the W windows
+    that `count_windows` tells: `window_index` int64 [W], `values` float64 [W, S, M], and in `top_accounts` int64 [2, W, S]
+    the accounts with the most cancels and the largest position, or -1.
     """
     rules = settings[0]
     time = clock[0]
@@ -150,17 +152,57 @@ def run(
             time["started"] = 1
             _open(time, symbols, target, rules["step_ns"])
         while time["window"] < target:
-            _close(rules, time, symbols, books, positions, opening, cash_micro, levels, row, window_index, values, top_accounts)
+            _close(
+                rules,
+                time,
+                symbols,
+                books,
+                positions,
+                holders,
+                opening,
+                cash_micro,
+                levels,
+                row,
+                window_index,
+                values,
+                top_accounts,
+            )
             jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
             row += 1
         time["events"] += 1
         if events[i]["kind"] != _CLOCK:
             time["window_events"] += 1
             _apply(
-                rules, time, events[i], now_ns, symbols, books, account_flow, prints, positions, cash_micro, levels, statuses
+                rules,
+                time,
+                events[i],
+                now_ns,
+                symbols,
+                books,
+                account_flow,
+                prints,
+                positions,
+                holders,
+                cash_micro,
+                levels,
+                statuses,
             )
     while time["started"] and time["window"] <= until:
-        _close(rules, time, symbols, books, positions, opening, cash_micro, levels, row, window_index, values, top_accounts)
+        _close(
+            rules,
+            time,
+            symbols,
+            books,
+            positions,
+            holders,
+            opening,
+            cash_micro,
+            levels,
+            row,
+            window_index,
+            values,
+            top_accounts,
+        )
         jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
         row += 1
 
@@ -205,6 +247,7 @@ def _close(
     symbols: Any,
     books: Any,
     positions: Any,
+    holders: Any,
     opening: Any,
     cash_micro: Any,
     levels: Any,
@@ -231,7 +274,7 @@ def _close(
         lot_usd[s] = symbol["value_usd"] * prices.valuation(symbol["prices"], mid)
     if rules["accounts"]:
         standing = np.zeros(len(cash_micro))
-        ranked = leverage.value_accounts(positions, cash_micro, lot_usd, standing)
+        leverage.value_accounts(symbols, positions, holders, cash_micro, lot_usd, standing)
     for s in range(len(symbols)):
         symbol = symbols[s]
         out = values[row, s]
@@ -239,8 +282,8 @@ def _close(
         known = symbol["prices"]["open_interest_ns"] != prices.NEVER
         top_accounts[1, row, s] = -1
         if rules["accounts"]:
-            forced.close_accounts(positions[s], levels, out)
-            held, top_accounts[1, row, s] = leverage.close_accounts(positions[s], opening[s], standing, ranked, out)
+            forced.close_accounts(symbol, positions[s], holders[s], levels, out)
+            held, top_accounts[1, row, s] = leverage.close_accounts(symbol, positions[s], holders[s], opening[s], standing, out)
             if not known:
                 lots = held
                 known = True
@@ -274,6 +317,7 @@ def _apply(
     account_flow: Any,
     prints: Any,
     positions: Any,
+    holders: Any,
     cash_micro: Any,
     levels: Any,
     statuses: Any,
@@ -317,7 +361,7 @@ def _apply(
         if not late:
             forced.on_assign(symbol["forced"], event["code"], event["qty"])
         if rules["accounts"]:
-            _take_over(time, event, positions[s], cash_micro)
+            _take_over(time, event, symbol, positions[s], holders[s], cash_micro)
     else:
         counts = not late and not event["flags"] & _SNAPSHOT
         if counts and kind in (_ADD, _CANCEL, _TRADE, _LEVEL, _REJECT):
@@ -326,7 +370,7 @@ def _apply(
             symbol["flow"]["rejects"] += counts
             symbol["flow"]["throttled"] += counts and event["code"] in (_THROTTLED, _BANNED)
         elif kind == _TRADE:
-            _trade(rules, time, event, now_ns, counts, symbol, prints[s], positions[s], cash_micro)
+            _trade(rules, time, event, now_ns, counts, symbol, prints[s], positions[s], holders[s], cash_micro)
         takes_maker = kind == _TRADE and rules["orders"] and not event["flags"] & _HIDDEN
         if kind in (_ADD, _CANCEL, _LEVEL, _CLEAR) or takes_maker:
             tenth = (now_ns - (time["window"] - 1) * rules["step_ns"]) // (rules["step_ns"] // depth.SAMPLES)
@@ -336,7 +380,16 @@ def _apply(
 
 @njit(cache=True, nogil=True)
 def _trade(
-    rules: Any, time: Any, event: Any, now_ns: int, counts: bool, symbol: Any, prints: Any, positions: Any, cash_micro: Any
+    rules: Any,
+    time: Any,
+    event: Any,
+    now_ns: int,
+    counts: bool,
+    symbol: Any,
+    prints: Any,
+    positions: Any,
+    holders: Any,
+    cash_micro: Any,
 ) -> None:
     """All that a trade does but to the book."""
     if event["flags"] & _SNAPSHOT:
@@ -348,26 +401,28 @@ def _trade(
     if not rules["orders"] and not event["flags"] & _HIDDEN:
         cancels.on_level_trade(symbol["flow"], prints, 1 - event["side"], event["price"], event["qty"], now_ns, time["window"])
     if rules["accounts"]:
-        _fill(time, event, event["account"], event["side"], symbol, positions, cash_micro)
-        _fill(time, event, event["contra_account"], 1 - event["side"], symbol, positions, cash_micro)
+        _fill(time, event, event["account"], event["side"], symbol, positions, holders, cash_micro)
+        _fill(time, event, event["contra_account"], 1 - event["side"], symbol, positions, holders, cash_micro)
 
 
 @njit(cache=True, nogil=True)
-def _fill(time: Any, event: Any, account: int, side: int, symbol: Any, positions: Any, cash_micro: Any) -> None:
+def _fill(time: Any, event: Any, account: int, side: int, symbol: Any, positions: Any, holders: Any, cash_micro: Any) -> None:
     if 0 <= account < len(cash_micro):
-        leverage.on_fill(positions, cash_micro, account, side, event["price"], event["qty"], symbol["notional_micro"])
+        lots = event["qty"] if side == 0 else -event["qty"]
+        leverage.on_change(
+            symbol, positions, holders, cash_micro, account, lots, lots * event["price"] * symbol["notional_micro"]
+        )
     else:
         time["unknown_accounts"] += 1
 
 
 @njit(cache=True, nogil=True)
-def _take_over(time: Any, event: Any, positions: Any, cash_micro: Any) -> None:
+def _take_over(time: Any, event: Any, symbol: Any, positions: Any, holders: Any, cash_micro: Any) -> None:
     """Lots that went from one account to another outside the book, and what was paid for them."""
     lots = event["qty"] if event["side"] == 0 else -event["qty"]
     for account, sign in ((event["account"], 1), (event["contra_account"], -1)):
         if 0 <= account < len(cash_micro):
-            positions[account] += sign * lots
-            cash_micro[account] -= sign * event["leaves"]
+            leverage.on_change(symbol, positions, holders, cash_micro, account, sign * lots, sign * event["leaves"])
         else:
             time["unknown_accounts"] += 1
 

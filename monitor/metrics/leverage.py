@@ -8,7 +8,7 @@ wherever there is a position.
 
 Open interest is what the source reports; without a report, where accounts are known, the sum of their long positions.
 
-Positions, cash and equity are integers; each float sum below runs in the order of accounts.
+Positions, cash and equity are integers; each float sum below runs in the order in which accounts came to their positions.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from numba import njit
 from monitor.metrics.catalogue import column
 
 MAX_LEVERAGE: Final = 125.0
+
+HOLDER_DTYPE: Final = np.dtype([("account", "<i8"), ("listed", "<i8")])
+"""Who has, or had at the last close, a position in one symbol: row i is the i-th of the list's `account`s, and `listed` whether
+account i is in it. So a window's close costs what there are positions, not accounts."""
 
 OPEN_INTEREST_DTYPE: Final = np.dtype([("closed_lots", "<i8"), ("closed", "<i8")])
 """One symbol's open interest at the previous window's end, if it was `closed` with one."""
@@ -44,83 +48,89 @@ def start(state: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def on_fill(positions: Any, cash_micro: Any, account: int, side: int, ticks: int, lots: int, notional_micro: int) -> None:
-    """`account` bought (side 0) or sold `lots` at `ticks`. `positions` int64 [N] are the symbol's, `cash_micro` int64 [N]."""
-    signed = lots if side == 0 else -lots
-    positions[account] += signed
-    cash_micro[account] -= signed * ticks * notional_micro
+def on_change(symbol: Any, positions: Any, holders: Any, cash_micro: Any, account: int, lots: int, money_micro: int) -> None:
+    """`account` got `lots` (below 0: gave) for `money_micro`. `positions` int64 [N] and `holders` HOLDER_DTYPE [N] are the
+    symbol's, `cash_micro` int64 [N]."""
+    positions[account] += lots
+    cash_micro[account] -= money_micro
+    if not holders[account]["listed"]:
+        holders[account]["listed"] = 1
+        holders[symbol["holders"]]["account"] = account
+        symbol["holders"] += 1
 
 
 @njit(cache=True, nogil=True)
-def value_accounts(positions: Any, cash_micro: Any, lot_usd: Any, leverage: Any) -> Any:
-    """Fills `leverage` [N] at the prices `lot_usd` [S] of one lot; negative where equity ≤ 0.
+def value_accounts(symbols: Any, positions: Any, holders: Any, cash_micro: Any, lot_usd: Any, leverage: Any) -> None:
+    """Fills `leverage` [N] at the prices `lot_usd` [S] of one lot; negative where equity ≤ 0, 0 without a position.
 
     `positions` int64 [S, N]. Each position's value is rounded to whole micro-units of the quote, so that sums are of integers.
-    Returns the accounts with a position, by rising leverage (the underwater ones last).
     """
-    symbols, accounts = positions.shape
     equity_micro = cash_micro.copy()
-    notional_micro = np.zeros(accounts, np.int64)
-    for s in range(symbols):
+    notional_micro = np.zeros(len(cash_micro), np.int64)
+    for s in range(len(symbols)):
         lot_micro = 1e6 * lot_usd[s]
-        for a in range(accounts):
+        for i in range(symbols[s]["holders"]):
+            a = holders[s, i]["account"]
             value_micro = np.int64(np.rint(positions[s, a] * lot_micro))
             equity_micro[a] += value_micro
             notional_micro[a] += abs(value_micro)
-    holders = np.nonzero(notional_micro)[0]
-    ranks = np.empty(len(holders))
-    for i in range(len(holders)):
-        a = holders[i]
-        if equity_micro[a] > 0:
+    for a in range(len(leverage)):
+        if notional_micro[a] == 0:
+            leverage[a] = 0.0
+        elif equity_micro[a] > 0:
             leverage[a] = min(notional_micro[a] / equity_micro[a], MAX_LEVERAGE)
-            ranks[i] = leverage[a]
         else:
             leverage[a] = -MAX_LEVERAGE
-            ranks[i] = MAX_LEVERAGE + 1.0
-    return holders[np.argsort(ranks)]
 
 
 @njit(cache=True, nogil=True)
-def close_accounts(positions: Any, opening: Any, leverage: Any, ranked: Any, out: Any) -> tuple[int, int]:
+def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leverage: Any, out: Any) -> tuple[int, int]:
     """Writes one symbol's account metrics into `out` [M] and makes its `positions` [N] the next window's `opening` [N].
 
-    `leverage` and `ranked` are those of `value_accounts`. Returns (open interest in lots, account with the largest
-    position or -1).
+    `leverage` is that of `value_accounts`. Holders without a position any more leave the list. Returns (open interest in
+    lots, account with the largest position or -1).
     """
     long_lots = 0
     short_lots = 0
     top_lots = 0
     top_account = -1
-    holders = 0
     underwater = 0
     weighted = 0.0
     new_lots = 0
     new_weighted = 0.0
-    for a in range(len(positions)):
+    kept = 0
+    ranks = np.empty(symbol["holders"])
+    for i in range(symbol["holders"]):
+        a = holders[i]["account"]
         position = positions[a]
         grown = _grown(opening[a], position)
         opening[a] = position
         if position == 0:
+            holders[a]["listed"] = 0
             continue
+        holders[kept]["account"] = a
         lots = abs(position)
-        holders += 1
+        # Those without equity come last; they count as the highest leverage.
+        ranks[kept] = leverage[a] if leverage[a] >= 0.0 else MAX_LEVERAGE + 1.0
+        kept += 1
         if leverage[a] < 0.0:
             underwater += 1
         if position > 0:
             long_lots += lots
         else:
             short_lots += lots
-        if lots > top_lots:
+        if lots > top_lots or (lots == top_lots and a < top_account):
             top_lots = lots
             top_account = a
         weighted += abs(leverage[a]) * lots
         new_lots += grown
         new_weighted += abs(leverage[a]) * grown
+    symbol["holders"] = kept
     open_interest = max(long_lots, short_lots)
-    out[_POSITIONS] = holders
+    out[_POSITIONS] = kept
     out[_UNDERWATER] = underwater
     out[_NEW] = new_weighted / new_lots if new_lots > 0 else np.nan
-    if holders == 0:
+    if kept == 0:
         out[_P50] = np.nan
         out[_P90] = np.nan
         out[_WEIGHTED] = np.nan
@@ -129,18 +139,18 @@ def close_accounts(positions: Any, opening: Any, leverage: Any, ranked: Any, out
         return open_interest, top_account
     out[_WEIGHTED] = weighted / (long_lots + short_lots)
     out[_TOP_SHARE] = top_lots / open_interest
-    out[_HHI] = _concentration(positions, long_lots, short_lots)
-    median_rank = (holders + 1) // 2
-    decile_rank = (9 * holders + 9) // 10
-    rank = 0
-    for a in ranked:
-        if positions[a] != 0:
-            rank += 1
-            if rank == median_rank:
-                out[_P50] = abs(leverage[a])
-            if rank == decile_rank:
-                out[_P90] = abs(leverage[a])
-                break
+    long_squares = 0.0
+    short_squares = 0.0
+    for i in range(kept):
+        position = positions[holders[i]["account"]]
+        if position > 0:
+            long_squares += (position / long_lots) ** 2
+        else:
+            short_squares += (position / short_lots) ** 2
+    out[_HHI] = max(long_squares, short_squares)
+    ranked = np.sort(ranks[:kept])
+    out[_P50] = min(ranked[(kept + 1) // 2 - 1], MAX_LEVERAGE)
+    out[_P90] = min(ranked[(9 * kept + 9) // 10 - 1], MAX_LEVERAGE)
     return open_interest, top_account
 
 
@@ -159,15 +169,3 @@ def _grown(before: int, now: int) -> int:
     if before == 0 or (before > 0) != (now > 0):
         return abs(now)
     return max(abs(now) - abs(before), 0)
-
-
-@njit(cache=True, nogil=True)
-def _concentration(positions: Any, long_lots: int, short_lots: int) -> float:
-    long_squares = 0.0
-    short_squares = 0.0
-    for position in positions:
-        if position > 0:
-            long_squares += (position / long_lots) ** 2
-        elif position < 0:
-            short_squares += (position / short_lots) ** 2
-    return max(long_squares, short_squares)

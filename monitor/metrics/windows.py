@@ -30,7 +30,7 @@ from engine.arrays import pack_arrays, unpack_arrays
 from engine.book import BookStatus, Capacity, new_books
 from engine.contract import EVENT_DTYPE
 from engine.instruments import Instrument
-from monitor.metrics import cancels, depth, kernel
+from monitor.metrics import cancels, depth, kernel, leverage
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 from monitor.metrics.watermark import Released, Watermark
 
@@ -146,6 +146,7 @@ class WindowEngine:
         self._account_flow = np.zeros((n, known_accounts), cancels.ACCOUNT_FLOW_DTYPE)
         self._prints = cancels.new_prints(n, levels="orders" not in capabilities)
         self._positions = np.zeros((n, known_accounts), np.int64)
+        self._holders = np.zeros((n, known_accounts), leverage.HOLDER_DTYPE)
         self._opening = np.zeros((n, known_accounts), np.int64)
         self._cash_micro = np.zeros(known_accounts, np.int64)
         self._levels = np.zeros(known_accounts, np.int64)
@@ -223,6 +224,7 @@ class WindowEngine:
             "account_flow": self._account_flow,
             "prints": self._prints,
             "positions": self._positions,
+            "holders": self._holders,
             "opening": self._opening,
             "cash_micro": self._cash_micro,
             "levels": self._levels,
@@ -245,6 +247,7 @@ class WindowEngine:
             self._account_flow,
             self._prints,
             self._positions,
+            self._holders,
             self._opening,
             self._cash_micro,
             self._levels,

@@ -137,9 +137,9 @@ def run(
 
     State, changed in place: `clock` CLOCK_DTYPE [1], `symbols` SYMBOL_DTYPE [S], `books` [S], `account_flow`
     ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `holders` HOLDER_DTYPE
-    [S, N], `cash_micro` and `levels` (AccountLevel as told last) int64 [N], `statuses` int64 [STATUSES]. Results, for the W windows
-    that `count_windows` tells: `window_index` int64 [W], `values` float64 [W, S, M], and in `top_accounts` int64 [2, W, S]
-    the accounts with the most cancels and the largest position, or -1.
+    [S, N], `cash_micro` and `levels` (AccountLevel as told last) int64 [N], `statuses` int64 [STATUSES]. Results, for the W
+    windows that `count_windows` tells: `window_index` int64 [W], `values` float64 [W, S, M], and in `top_accounts` int64
+    [2, W, S] the accounts with the most cancels and the largest position, or -1.
     """
     rules = settings[0]
     time = clock[0]

@@ -1,4 +1,4 @@
-"""The command line: `perpwatch demo | replay | audit verify | risk | doctor`.
+"""The command line: `perpwatch demo | replay | audit verify | risk | history | doctor`.
 
 Exit codes: 0 done; 1 a check failed (audit, doctor) or a run broke down; 2 the input or the call is wrong (a file, a port,
 a folder, an option); 130 Ctrl-C before the end. Every error is one line that says what, where, and what to do.
@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.config import SPEED_PATTERN, FilesSpec, Format, RunConfig, VenueSpec
+from monitor.history_cli import history
 from monitor.risk.cli import risk
 from monitor.roles.kernels import CacheError, use_cache
 
@@ -127,6 +128,7 @@ def replay(
 
 
 main.add_command(risk)
+main.add_command(history)
 
 
 @main.group()

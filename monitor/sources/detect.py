@@ -14,13 +14,14 @@ from monitor.sources.binance_survey import looks_like_frames
 from monitor.sources.files import Member, find_members
 from monitor.sources.lobster import LobsterSource
 from monitor.sources.orders.source import KINDS, OrdersSource, kind_of
+from monitor.sources.wire.binance import BINANCE
 from monitor.sources.wire.source import VENUES, FramesSource, venue_of
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 _HEAD: Final = 2**16
-_FUTURES: Final = (b'"pu":', b'"e":"bookTicker"', b'"e":"markPriceUpdate"', b'"e":"forceOrder"')
-"""What frames of Binance's futures have and those of its spot market have not."""
+_SPOT: Final = re.compile(rb'"depthUpdate"(?!.*"pu")|@bookTicker"(?!.*"e")')
+"""A line of Binance's spot market: depth updates of its futures have `pu`, book tickers a type."""
 _NUMBERS: Final = re.compile(rb"-?[0-9.]+(?:,[^,\s]*){3,}\r?")
 """A line of a LOBSTER file: a number, and at least three more columns."""
 
@@ -58,10 +59,10 @@ def _format_of(members: Sequence[Member]) -> Format:
         head = member.head(_HEAD)
         if kind_of(head):
             found.setdefault("orders", member)
-        elif looks_like_frames(head) and any(mark in head for mark in _FUTURES):
-            found.setdefault("binance-futures", member)
-        elif venue_of(member):
+        elif (venue := venue_of(member)) and not (venue is BINANCE and looks_like_frames(head) and not _is_spot(head)):
             found.setdefault("frames", member)
+        elif looks_like_frames(head):
+            found.setdefault("binance-futures", member)
         elif _NUMBERS.fullmatch(head.split(b"\n", 1)[0]):
             found.setdefault("lobster", member)
         elif member.entry is None:  # a zip may hold a readme beside its data
@@ -72,6 +73,11 @@ def _format_of(members: Sequence[Member]) -> Format:
         (one, first), (other, second) = found.items()
         raise SourceError(f"{first} is {one} and {second} is {other}", "", "Replay them apart")
     return next(iter(found))
+
+
+def _is_spot(head: bytes) -> bool:
+    """Whether one of the whole lines at a file's start is of Binance's spot market."""
+    return _SPOT.search(head.rpartition(b"\n")[0] or head) is not None
 
 
 def _frames(members: Sequence[Member]) -> list[Member]:

@@ -221,7 +221,7 @@ def test_long_flows_agree_after_every_op() -> None:
         flow = everything(24_000, seed=11, spread=spread, jump=jump, symbols=SYMBOLS, accounts=ACCOUNTS, rules=rules)
         events = compared(capacity, room, rules, throttle).apply(flow)
         met |= {(EventKind(kind), code) for kind, code in np.unique(events[["kind", "code"]]).tolist()}
-    flow = wandering_market(20_000, seed=11, spread=30.0, jump=0.001, symbols=SYMBOLS, accounts=ACCOUNTS)
+    flow = wandering_market(8_000, seed=11, spread=30.0, jump=0.001, symbols=SYMBOLS, accounts=ACCOUNTS)
     compared(MEDIUM, 7, NO_RULES, NO_THROTTLE).apply(flow)
     assert {kind for kind, _ in met} == set(EventKind) - NEVER
     assert {Reason(code) for kind, code in met if kind not in NO_REASON} == {

@@ -50,6 +50,7 @@ FLOW_DTYPE: Final = np.dtype(
         ("cancelled_lots", "<i8"),
         ("trades", "<i8"),
         ("traded_lots", "<i8"),
+        ("signed_lots", "<i8"),
         ("top_cancels", "<i8"),
         ("top_account", "<i8"),
         ("lives_n", "<i8"),
@@ -95,6 +96,7 @@ _ADDED_LOTS: Final = column("added_lots")
 _CANCELLED_LOTS: Final = column("cancelled_lots")
 _TRADES: Final = column("trades")
 _TRADED_LOTS: Final = column("traded_lots")
+_SIGNED_LOTS: Final = column("signed_lots")
 _OTR: Final = column("order_to_trade_ratio")
 _LIFETIME: Final = column("lifetime_p50_ms")
 _TOP_SHARE: Final = column("top_cancel_share")
@@ -181,9 +183,11 @@ def on_cancel_by(flow: Any, account_flow: Any, account: int, window: int) -> Non
 
 
 @njit(cache=True, nogil=True)
-def on_trade(flow: Any, lots: int) -> None:
+def on_trade(flow: Any, side: int, lots: int) -> None:
+    """`side` is the taker's."""
     flow["trades"] += 1
     flow["traded_lots"] += lots
+    flow["signed_lots"] += lots if side == 0 else -lots
 
 
 @njit(cache=True, nogil=True)
@@ -275,6 +279,7 @@ def close(flow: Any, out: Any) -> int:
     out[_CANCELLED_LOTS] = flow["cancelled_lots"]
     out[_TRADES] = flow["trades"]
     out[_TRADED_LOTS] = flow["traded_lots"]
+    out[_SIGNED_LOTS] = flow["signed_lots"]
     out[_OTR] = (flow["adds"] + flow["cancels"]) / max(flow["trades"], 1) - 1.0
     out[_LIFETIME] = _median_life_ns(flow) / 1e6 if flow["lives_n"] > 0 else np.nan
     out[_TOP_SHARE] = flow["top_cancels"] / flow["cancels"] if flow["cancels"] > 0 else np.nan
@@ -294,6 +299,7 @@ def close(flow: Any, out: Any) -> int:
     flow["cancelled_lots"] = 0
     flow["trades"] = 0
     flow["traded_lots"] = 0
+    flow["signed_lots"] = 0
     flow["top_cancels"] = 0
     flow["top_account"] = -1
     for index in range(flow["lives_low"], flow["lives_high"] + 1):

@@ -88,6 +88,7 @@ _IMBALANCE: Final = column("imbalance")
 _SLIPPAGE_BUY: Final = column("slippage_buy_bps")
 _SLIPPAGE_SELL: Final = column("slippage_sell_bps")
 _SLIPPAGE_TWICE: Final = column("slippage_2x_bps")
+_CONVEXITY: Final = column("slippage_convexity_bps")
 _USUAL: Final = column("usual_depth_usd")
 _OFI: Final = column("ofi_lots")
 
@@ -193,6 +194,7 @@ def close(depth: Any, window: int, decay: float, value_usd: float, out: Any) -> 
         out[_SLIPPAGE_BUY] = sums[_BUY] / samples
         out[_SLIPPAGE_SELL] = sums[_SELL] / samples
         out[_SLIPPAGE_TWICE] = max(sums[_BUY_TWICE], sums[_SELL_TWICE]) / samples
+        out[_CONVEXITY] = max(sums[_BUY_TWICE] - sums[_BUY], sums[_SELL_TWICE] - sums[_SELL]) / samples
         out[_USUAL] = depth["usual"] * value_usd
         kept = decay ** float(window - depth["usual_window"]) if depth["usual_weight"] > 0.0 else 0.0
         depth["usual_sum"] = kept * depth["usual_sum"] + 0.5 * (bid + ask)
@@ -203,7 +205,7 @@ def close(depth: Any, window: int, decay: float, value_usd: float, out: Any) -> 
     else:
         for index in (_DEPTH_BID, _DEPTH_ASK, _DEPTH_BID_NEAR, _DEPTH_ASK_NEAR, _COUNT_NEAR, _IMBALANCE):
             out[index] = np.nan
-        for index in (_SLIPPAGE_BUY, _SLIPPAGE_SELL, _SLIPPAGE_TWICE, _USUAL):
+        for index in (_SLIPPAGE_BUY, _SLIPPAGE_SELL, _SLIPPAGE_TWICE, _CONVEXITY, _USUAL):
             out[index] = np.nan
     depth["known_ns"] = 0
     depth["crossed_ns"] = 0

@@ -395,7 +395,7 @@ def _trade(
     if event["flags"] & _SNAPSHOT:
         return
     if counts:
-        cancels.on_trade(symbol["flow"], event["qty"])
+        cancels.on_trade(symbol["flow"], event["side"], event["qty"])
         forced.on_trade(symbol["forced"], event["flags"], event["qty"])
     prices.on_last(symbol["prices"], event["price"] * MICRO, event["ts_ns"])
     if not rules["orders"] and not event["flags"] & _HIDDEN:

@@ -47,6 +47,7 @@ _MID_INDEX: Final = column("mid_index_bps")
 _REALISED_VOL: Final = column("realised_vol_bps")
 _RETURN: Final = column("return_bps")
 _FUNDING: Final = column("funding_rate_bps")
+_FUNDING_VOL: Final = column("funding_vol")
 _INDEX_AGE: Final = column("index_age_ms")
 _MARK_AGE: Final = column("mark_age_ms")
 
@@ -140,6 +141,7 @@ def close(prices: Any, mid: float, end_ns: int, tick: float, out: Any) -> None:
     out[_REALISED_VOL] = 1e4 * math.sqrt(prices["squares"]) if prices["returns"] > 0 else np.nan
     out[_RETURN] = _log_bps(mid, prices["closed_mid"])
     out[_FUNDING] = prices["funding"] / MICRO if prices["funding_ns"] != NEVER else np.nan
+    out[_FUNDING_VOL] = out[_FUNDING] * out[_REALISED_VOL]
     out[_INDEX_AGE] = _age_ms(end_ns, prices["index_ns"])
     out[_MARK_AGE] = _age_ms(end_ns, prices["mark_ns"])
     prices["closed_mid"] = mid

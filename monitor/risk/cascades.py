@@ -67,7 +67,10 @@ def cascade(
     october: bool,
     as_json: bool,
 ) -> None:
-    """Propagates a shock: marks, distress, forced orders into the book, impact, and again. docs/cascade.md has the rules."""
+    """Propagates a shock: marks, distress, forced orders into the book, impact, and again. docs/cascade.md has the rules.
+
+    Without --shock every market falls by the largest move of its class in the pack's stress.
+    """
     from engine.cascade.graph import CascadeRules, graph_of, shock_table
     from engine.cascade.report import report
     from engine.cascade.run import run
@@ -76,9 +79,13 @@ def cascade(
     if october:
         _october(seed, edges, as_json=as_json)
         return
-    if not shocks:
-        raise click.UsageError("say what falls: --shock BTC-PERP=-0.05, or --october")
     held = load_holdings(holdings_file, seed, seconds, pack)
+    moves = held.pack.stress.moves_bps
+    usual = {
+        market.instrument.symbol: -max(moves[market.instrument.kind]) / 1e4
+        for market in held.markets
+        if market.instrument.kind in moves
+    }
     million = 1_000_000
     rules = CascadeRules(
         rounds=rounds,
@@ -93,7 +100,7 @@ def cascade(
     )
     try:
         graph = graph_of(held, rules)
-        done = run(graph, held.pack, rules, *shock_table(graph, dict(shocks)))
+        done = run(graph, held.pack, rules, *shock_table(graph, dict(shocks) or usual))
     except HoldingsError as error:
         raise click.UsageError(str(error)) from None
     found = report(graph, done, edges)

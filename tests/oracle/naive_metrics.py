@@ -295,6 +295,7 @@ class NaiveMetrics:
         if counts:
             symbol.count["trades"] += 1
             symbol.count["traded_lots"] += lots
+            symbol.count["signed_lots"] += lots if side == 0 else -lots
             if event["flags"] & EventFlag.LIQUIDATION:
                 symbol.count["liquidations"] += 1
                 symbol.count["liquidated_lots"] += lots
@@ -486,7 +487,7 @@ class NaiveMetrics:
         counts = [parts[part] for part in range(20)]
         row["cancel_burstiness"] = statistics.pvariance(counts) / statistics.fmean(counts) if symbol.cancel_times else math.nan
         row["cancels_sell"] = count["cancels"] - count["cancels_buy"]
-        row["traded_lots"] = count["traded_lots"]
+        row["traded_lots"], row["signed_lots"] = count["traded_lots"], count["signed_lots"]
         row["fleeting_cancels"] = count["fleeting"]
         row["order_to_trade_ratio"] = (count["adds"] + count["cancels"]) / max(count["trades"], 1) - 1
         row["lifetime_p50_ms"] = statistics.median_low(symbol.lives) / 1e6 if symbol.lives else math.nan
@@ -507,6 +508,7 @@ class NaiveMetrics:
         row["imbalance"] = (bid - ask) / (bid + ask) if bid + ask > 0 else math.nan
         row["slippage_buy_bps"], row["slippage_sell_bps"] = buy, sell
         row["slippage_2x_bps"] = max(buy2, sell2)
+        row["slippage_convexity_bps"] = max(buy2 - buy, sell2 - sell)
         row["usual_depth_usd"] = symbol.usual * symbol.unit if symbol.samples else math.nan
         if symbol.samples:
             symbol.usual_history.append((self.window, (bid + ask) / 2))
@@ -534,6 +536,7 @@ class NaiveMetrics:
         symbol.previous_mid = mid
         funding = value(Reference.FUNDING_RATE)
         row["funding_rate_bps"] = funding if funding is not None else math.nan
+        row["funding_vol"] = row["funding_rate_bps"] * row["realised_vol_bps"]
         row["index_age_ms"], row["mark_age_ms"] = age(Reference.INDEX), age(Reference.MARK)
 
     @staticmethod

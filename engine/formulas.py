@@ -30,8 +30,8 @@ _MODULES: Final = (
     fees, bounds, ladder, liquidation_price, requirements, portfolio, band, states, index, mark, funding, proceeds, disposal,
     fund, adl, socialise, clearing, exits,
 )  # fmt: skip
-_ARRAYS: Final = ("margin.ladder.ladder_table", "margin.states.limits")
-"""Make the tables of kernels; no formulas."""
+_NO_FORMULAS: Final = ("margin.ladder.ladder_table", "margin.states.limits", "cascade.exits.orderly_exits")
+"""The tables of kernels, and what looks at a whole venue."""
 
 FORMULAS: Final[Mapping[str, Callable[..., object]]] = {
     place: function
@@ -39,7 +39,7 @@ FORMULAS: Final[Mapping[str, Callable[..., object]]] = {
     for name, function in vars(module).items()
     if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
     for place in [f"{module.__name__.removeprefix('engine.')}.{name}"]
-    if place not in _ARRAYS
+    if place not in _NO_FORMULAS
 }
 """By the place where it stands: `margin.liquidation_price.okx` is `engine.margin.liquidation_price.okx`."""
 

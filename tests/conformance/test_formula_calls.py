@@ -114,4 +114,5 @@ def test_no_formula_takes_what_json_cannot_say():
     for name, function in FORMULAS.items():
         for key, hint in typing.get_type_hints(function).items():
             assert "ndarray" not in str(hint), f"{name}: {key}"
+            assert "Graph" not in str(hint), f"{name}: {key}"
             assert "Callable" not in str(hint), f"{name}: {key}"

@@ -58,6 +58,7 @@ __all__ = [
     "insert_at",
     "insert_order",
     "is_full",
+    "level_head",
     "level_id",
     "level_qty",
     "new_books",
@@ -304,6 +305,14 @@ def next_level(book: np.void, side: int, price: int) -> tuple[int, int]:
     if key == NO_KEY:
         return 0, 0
     return side_key(side, key), ladder["levels"][find_level(ladder, key)]["lots"]
+
+
+@njit(cache=True, nogil=True)
+def level_head(book: np.void, side: int, price: int) -> int:
+    """The slot of the oldest order at a price that has a level; go on by the order's `next` until that is 0."""
+    ladder = book["sides"][side]
+    slot: int = ladder["levels"][find_level(ladder, side_key(side, price))]["head"]
+    return slot
 
 
 @njit(cache=True, nogil=True)

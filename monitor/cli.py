@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, get_args
 
 import click
 from rich.console import Console
@@ -93,7 +93,7 @@ def demo(seed: int, duration: int | None, headless: bool, port: int, out: Path |
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option(
-    "--format", "format_", type=click.Choice(["auto", "lobster", "binance-futures"]), default="auto", show_default=True,
+    "--format", "format_", type=click.Choice(get_args(Format)), default="auto", show_default=True,
     help="Format of the recordings; auto recognises it by content.",
 )  # fmt: skip
 @click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +24,8 @@ LENGTHS: Final = (1, 10)
 STATED: Final = 0.01
 """Windows with a combined false-alarm rate above this are not anomalies."""
 STEP_NS: Final = 1_000_000_000
+LEAST_MEMORY: Final = 240
+"""Windows of the shortest half-life: rows of an hour must not be forgotten after one."""
 
 
 class Panel:
@@ -35,18 +38,24 @@ class Panel:
     []
     """
 
-    def __init__(self, symbols: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
+    def __init__(self, symbols: tuple[str, ...], metric_names: tuple[str, ...], step_ns: int = STEP_NS) -> None:
         self.symbols = tuple(symbols)
         self.metric_names = tuple(metric_names)
+        self._step_ns = step_ns
         self._last_index: int | None = None
+        # A family's memory is told in seconds of one-second rows: it is the number of rows that counts.
+        families = [
+            msgspec.structs.replace(family, half_life_s=max(family.half_life_s * STEP_NS // step_ns, LEAST_MEMORY))
+            for family in FAMILIES
+        ]
         self._detectors = [
-            [FamilyDetector(family, len(self.symbols), self.metric_names, length) for length in LENGTHS] for family in FAMILIES
+            [FamilyDetector(family, len(self.symbols), self.metric_names, length) for length in LENGTHS] for family in families
         ]
 
     def process(self, window_index: NDArray[np.int64], values: NDArray[np.float64]) -> list[Anomaly]:
         """The anomalies of a block of windows, in the order of their windows, within a window the likeliest first.
 
-        `window_index` int64[W], strictly rising over all calls; window k ends at k seconds. `values` float64[W, S, M] in the
+        `window_index` int64[W], strictly rising over all calls; window k ends at k steps. `values` float64[W, S, M] in the
         order of the symbols and the metric names, NaN where missing; infinities count as missing. Raises ValueError for other
         shapes or an index that does not rise.
         """
@@ -89,9 +98,9 @@ class Panel:
         ]
         contributions.sort(key=lambda one: -one.contribution)
         return Anomaly(
-            window_start_ns=(index - detector.length) * STEP_NS,
-            window_end_ns=index * STEP_NS,
-            window_ms=detector.length * STEP_NS // 1_000_000,
+            window_start_ns=(index - detector.length) * self._step_ns,
+            window_end_ns=index * self._step_ns,
+            window_ms=detector.length * self._step_ns // 1_000_000,
             symbol=self.symbols[s],
             account=None,
             family=family.name,

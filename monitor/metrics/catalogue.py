@@ -12,6 +12,7 @@ is, and one flagged SNAPSHOT counts nowhere. The dollar of a unit is the instrum
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, Literal
 
 import msgspec
@@ -21,7 +22,8 @@ Layer = Literal["data", "pricing", "margin", "execution", "post-trade"]
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """One column. `needs` is the capability a source must have for it (see `monitor.sources`), or empty."""
+    """One column. `needs` is the capability a source must have for it (see `monitor.sources`), or empty; of capabilities that
+    `|` parts, one will do."""
 
     name: str
     family: Family
@@ -29,6 +31,10 @@ class Metric(msgspec.Struct, frozen=True):
     unit: str
     needs: str
     formula: str
+
+    def told_by(self, capabilities: Collection[str]) -> bool:
+        """Whether a source with these capabilities gives it."""
+        return not self.needs or any(need in capabilities for need in self.needs.split("|"))
 
 
 def _metrics(family: Family, layer: Layer, rows: list[tuple[str, str, str, str]]) -> list[Metric]:
@@ -85,6 +91,17 @@ CATALOGUE: Final[tuple[Metric, ...]] = tuple(
          "slippage of twice the size less that of the size, on the side where that is more: 0 in an even book"),
         ("usual_depth_usd", "usd", "book",
          "mean five-level depth of a side over the windows before, half-life 1 h: the size of slippage"),
+        *((f"depth_{side}_{bps}bps_usd", "usd", "deep_book", f"value of the {side}s within {bps} bps of mid at window end")
+          for bps in (5, 25, 50) for side in ("bid", "ask")),
+        ("top5_depth_share", "share", "accounts",
+         "five largest accounts' share of the lots within 10 bps of mid, both sides, at window end; missing without any"),
+        ("hhi_depth", "index", "accounts", "Σ share² of the same lots by account"),
+        ("resilience_ms", "ms", "book",
+         "longest refill that ended in the window: from half of usual_depth_usd gone to half of that regained (see impact.py)"),
+        ("kyle_lambda", "bps/musd", "trades",
+         "slope of return_bps on signed trading in millions, half-life 5 min; missing before 30 windows with trades"),
+        ("vpin", "share", "trades",
+         "mean |buyers − sellers| / volume of the last 50 volume buckets (see impact.py); for information"),
         ("ofi_lots", "lots", "book", "order-flow imbalance: signed changes of the best quotes' size (Cont and others 2014)"),
     ])
     + _metrics("leverage", "margin", [
@@ -97,28 +114,38 @@ CATALOGUE: Final[tuple[Metric, ...]] = tuple(
         ("leverage_weighted", "x", "accounts", "the same weighted by the account's position in the symbol"),
         ("leverage_new", "x", "accounts",
          "the same over accounts whose position here grew or turned, weighted by the new lots; missing if none"),
+        ("long_short_skew", "share", "accounts",
+         "(accounts long − accounts short) / accounts with a position: +1 all long, −1 all short"),
         ("positions", "count", "accounts", "accounts with a position in the symbol"),
         ("underwater", "count", "accounts", "of those, accounts with equity ≤ 0 (they count as leverage 125)"),
         ("top_position_share", "share", "accounts", "largest position / open interest (one side); missing without positions"),
         ("hhi_open_interest", "index", "accounts", "Σ share² of open interest over accounts, long and short apart, the larger"),
         ("liquidations", "count", "liquidations", "trades of the venue's forced orders"),
         ("liquidated_lots", "lots", "liquidations", "their lots"),
+        ("liquidated_long_usd", "usd", "liquidations", "quote value of those that sold: longs"),
+        ("liquidated_short_usd", "usd", "liquidations", "quote value of those that bought: shorts"),
         ("takeovers", "count", "accounts", "positions that the insurance fund took over"),
         ("deleveraged_lots", "lots", "accounts", "lots closed by auto-deleveraging"),
         ("accounts_restricted", "count", "accounts",
          "accounts with a position here that may only reduce: told to be at REDUCE_ONLY or worse, or unknown"),
         ("accounts_liquidating", "count", "accounts", "of those, at LIQUIDATE or CLAIM"),
+        ("deposits_usd", "usd", "accounts", "paid into the wallets of accounts that had a position here in the window"),
+        ("withdrawals_usd", "usd", "accounts", "taken out of them"),
+        ("funding_paid_usd", "usd", "accounts", "funding they paid, less what they got; over all symbols of an account"),
+        ("fees_paid_usd", "usd", "accounts", "trading fees they paid, less rebates"),
+        ("liquidation_cost_usd", "usd", "accounts", "extra cost of forced execution they paid"),
     ])
     + _metrics("prices", "pricing", [
         ("mid_usd", "usd", "book", "mid price at window end; missing while a side is empty"),
-        ("last_usd", "usd", "trades", "last trade's price"),
+        ("last_usd", "usd", "trades|last", "last trade's price"),
         ("mark_usd", "usd", "mark", "mark price at window end"),
         ("index_usd", "usd", "index", "index price at window end"),
         ("mark_index_bps", "bps", "mark", "10⁴ · ln(mark / index)"),
         ("mark_last_bps", "bps", "mark", "10⁴ · ln(mark / last)"),
-        ("mid_index_bps", "bps", "index", "10⁴ · ln(mid / index)"),
+        ("mid_index_bps", "bps", "index", "10⁴ · ln(mid / index); the last price where the source has no book"),
         ("realised_vol_bps", "bps", "book", "√Σ r² over the mid returns between samples, from the last of the window before"),
-        ("return_bps", "bps", "book", "10⁴ · ln(mid at end / mid at the previous window's end)"),
+        ("return_bps", "bps", "book|trades|last",
+         "10⁴ · ln(mid at end / mid at the previous window's end); of last prices where the source has no book"),
         ("funding_rate_bps", "bps", "funding", "funding rate of the running interval"),
         ("funding_vol", "bps²", "funding", "funding_rate_bps · realised_vol_bps: funding amplifies crowding when prices move"),
         ("index_age_ms", "ms", "index", "window end − time of the last index"),

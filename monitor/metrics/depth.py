@@ -155,6 +155,13 @@ def settle(depth: Any, now_ns: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def side_value(depth: Any, side: int) -> float:
+    """The side's five-level depth in the last sample, ticks · lots."""
+    value: float = depth["figures"][_BID if side == 0 else _ASK]
+    return value
+
+
+@njit(cache=True, nogil=True)
 def sample(depth: Any, book: Any, count: int, deep: bool) -> None:
     """Takes the next `count` samples, all of the book as it stands."""
     depth["sampled"] += count

@@ -13,7 +13,7 @@ from numba import njit
 
 from engine.book import NO_SYMBOL, apply_event, level_qty, order_lookup, top_levels
 from engine.contract import MICRO, EventFlag, EventKind, Reason
-from monitor.metrics import cancels, data, depth, forced, leverage, prices
+from monitor.metrics import cancels, data, depth, forced, impact, leverage, prices, shape
 
 BOARD_LEVELS: Final = 20
 """Levels a side that are kept of each book as it stood when the last window closed."""
@@ -26,6 +26,7 @@ SYMBOL_DTYPE: Final = np.dtype(
         ("prices", prices.PRICES_DTYPE),
         ("open_interest", leverage.OPEN_INTEREST_DTYPE),
         ("forced", forced.FORCED_DTYPE),
+        ("impact", impact.IMPACT_DTYPE),
         ("holders", "<i8"),
         ("tick_usd", "<f8"),
         ("value_usd", "<f8"),
@@ -38,10 +39,10 @@ SYMBOL_DTYPE: Final = np.dtype(
 """One symbol: its families' state; what a tick and what one lot at one tick are worth; its best levels at the last close."""
 
 SETTINGS_DTYPE: Final = np.dtype(
-    [("step_ns", "<i8"), ("decay", "<f8"), ("orders", "<i8"), ("deep", "<i8"), ("accounts", "<i8")]
+    [("step_ns", "<i8"), ("decay", "<f8"), ("orders", "<i8"), ("deep", "<i8"), ("accounts", "<i8"), ("book", "<i8")]
 )
 """What a run is made of: window length, what a window leaves of the usual depth's weights, and whether the source gives
-`orders`, `deep_book` and `accounts`."""
+`orders`, `deep_book`, `accounts` and a `book`."""
 
 CLOCK_DTYPE: Final = np.dtype(
     [
@@ -126,6 +127,8 @@ def run(
     opening: Any,
     cash_micro: Any,
     levels: Any,
+    money: Any,
+    scratch: Any,
     statuses: Any,
     window_index: Any,
     values: Any,
@@ -137,9 +140,10 @@ def run(
 
     State, changed in place: `clock` CLOCK_DTYPE [1], `symbols` SYMBOL_DTYPE [S], `books` [S], `account_flow`
     ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `holders` HOLDER_DTYPE
-    [S, N], `cash_micro` and `levels` (AccountLevel as told last) int64 [N], `statuses` int64 [STATUSES]. Results, for the W
-    windows that `count_windows` tells: `window_index` int64 [W], `values` float64 [W, S, M], and in `top_accounts` int64
-    [2, W, S] the accounts with the most cancels and the largest position, or -1.
+    [S, N], `cash_micro` and `levels` (AccountLevel as told last) int64 [N], `money` MONEY_DTYPE [N], `scratch` int64 [N] of
+    zeros, `statuses` int64 [STATUSES]. Results, for the W windows that `count_windows` tells: `window_index` int64 [W],
+    `values` float64 [W, S, M], and in `top_accounts` int64 [2, W, S] the accounts with the most cancels and the largest
+    position, or -1.
     """
     rules = settings[0]
     time = clock[0]
@@ -162,6 +166,8 @@ def run(
                 opening,
                 cash_micro,
                 levels,
+                money,
+                scratch,
                 row,
                 window_index,
                 values,
@@ -185,6 +191,7 @@ def run(
                 holders,
                 cash_micro,
                 levels,
+                money,
                 statuses,
             )
     while time["started"] and time["window"] <= until:
@@ -198,6 +205,8 @@ def run(
             opening,
             cash_micro,
             levels,
+            money,
+            scratch,
             row,
             window_index,
             values,
@@ -224,6 +233,7 @@ def _open(time: Any, symbols: Any, window: int, step_ns: int) -> None:
     for s in range(len(symbols)):
         depth.start(symbols[s]["depth"], (window - 1) * step_ns)
         prices.start(symbols[s]["prices"])
+        impact.start(symbols[s]["impact"])
         leverage.start(symbols[s]["open_interest"])
 
 
@@ -251,6 +261,8 @@ def _close(
     opening: Any,
     cash_micro: Any,
     levels: Any,
+    money: Any,
+    scratch: Any,
     row: int,
     window_index: Any,
     values: Any,
@@ -269,8 +281,12 @@ def _close(
         data.close(symbol["data"], end_ns, out)
         top_accounts[0, row, s] = cancels.close(symbol["flow"], out)
         depth.close(symbol["depth"], window, rules["decay"], symbol["value_usd"], out)
-        forced.close(symbol["forced"], out)
-        prices.close(symbol["prices"], mid, end_ns, symbol["tick_usd"], out)
+        forced.close(symbol["forced"], symbol["value_usd"], out)
+        price = mid if rules["book"] else prices.last_price(symbol["prices"])
+        prices.close(symbol["prices"], mid, price, end_ns, symbol["tick_usd"], out)
+        impact.close(symbol["impact"], window, rules["step_ns"], depth.SAMPLES, rules["decay"], symbol["value_usd"], price, out)
+        state = symbol["depth"]
+        shape.close(books[s], state["mid"], state["known"], rules["deep"], rules["accounts"], scratch, symbol["value_usd"], out)
         lot_usd[s] = symbol["value_usd"] * prices.valuation(symbol["prices"], mid)
     if rules["accounts"]:
         standing = np.zeros(len(cash_micro))
@@ -282,12 +298,13 @@ def _close(
         known = symbol["prices"]["open_interest_ns"] != prices.NEVER
         top_accounts[1, row, s] = -1
         if rules["accounts"]:
-            forced.close_accounts(symbol, positions[s], holders[s], levels, out)
+            forced.close_accounts(symbol, positions[s], holders[s], levels, money, out)
             held, top_accounts[1, row, s] = leverage.close_accounts(symbol, positions[s], holders[s], opening[s], standing, out)
             if not known:
                 lots = held
                 known = True
         leverage.close_open_interest(symbol["open_interest"], lots, known, lot_usd[s], out)
+    forced.start_money(money)
     if row == len(window_index) - 1:
         for s in range(len(symbols)):
             for side in range(2):
@@ -302,6 +319,10 @@ def _sample(symbol: Any, book: Any, due: int, deep: bool) -> None:
     taken = due - symbol["depth"]["sampled"]
     if taken > 0:
         depth.sample(symbol["depth"], book, taken, deep)
+        if symbol["depth"]["known"]:
+            for side in range(2):
+                value = depth.side_value(symbol["depth"], side)
+                impact.on_samples(symbol["impact"], side, value, symbol["depth"]["usual"], taken)
         if depth.two_sided(symbol["depth"]):
             prices.on_samples(symbol["prices"], symbol["depth"]["mid"], taken)
 
@@ -320,6 +341,7 @@ def _apply(
     holders: Any,
     cash_micro: Any,
     levels: Any,
+    money: Any,
     statuses: Any,
 ) -> None:
     kind = event["kind"]
@@ -332,6 +354,10 @@ def _apply(
         account = event["account"]
         if 0 <= account < len(cash_micro):
             cash_micro[account] += event["qty"]
+            if kind == _TRANSFER:
+                forced.on_transfer(money[account], event["qty"])
+            else:
+                forced.on_ledger(money[account], event["code"], event["qty"])
         else:
             time["unknown_accounts"] += 1
         return
@@ -396,7 +422,8 @@ def _trade(
         return
     if counts:
         cancels.on_trade(symbol["flow"], event["side"], event["qty"])
-        forced.on_trade(symbol["forced"], event["flags"], event["qty"])
+        forced.on_trade(symbol["forced"], event["flags"], event["side"], event["price"], event["qty"])
+        impact.on_trade(symbol["impact"], event["side"], event["qty"])
     prices.on_last(symbol["prices"], event["price"] * MICRO, event["ts_ns"])
     if not rules["orders"] and not event["flags"] & _HIDDEN:
         cancels.on_level_trade(symbol["flow"], prints, 1 - event["side"], event["price"], event["qty"], now_ns, time["window"])

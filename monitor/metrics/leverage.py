@@ -35,6 +35,7 @@ _P50: Final = column("leverage_p50")
 _P90: Final = column("leverage_p90")
 _WEIGHTED: Final = column("leverage_weighted")
 _NEW: Final = column("leverage_new")
+_SKEW: Final = column("long_short_skew")
 _POSITIONS: Final = column("positions")
 _UNDERWATER: Final = column("underwater")
 _TOP_SHARE: Final = column("top_position_share")
@@ -99,6 +100,7 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leve
     new_lots = 0
     new_weighted = 0.0
     kept = 0
+    longs = 0
     ranks = np.empty(symbol["holders"])
     for i in range(symbol["holders"]):
         a = holders[i]["account"]
@@ -117,6 +119,7 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leve
             underwater += 1
         if position > 0:
             long_lots += lots
+            longs += 1
         else:
             short_lots += lots
         if lots > top_lots or (lots == top_lots and a < top_account):
@@ -133,12 +136,14 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leve
     if kept == 0:
         out[_P50] = np.nan
         out[_P90] = np.nan
+        out[_SKEW] = np.nan
         out[_WEIGHTED] = np.nan
         out[_TOP_SHARE] = np.nan
         out[_HHI] = np.nan
         return open_interest, top_account
     out[_WEIGHTED] = weighted / (long_lots + short_lots)
     out[_TOP_SHARE] = top_lots / open_interest
+    out[_SKEW] = (2 * longs - kept) / kept
     long_squares = 0.0
     short_squares = 0.0
     for i in range(kept):

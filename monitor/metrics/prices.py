@@ -30,12 +30,12 @@ PRICES_DTYPE: Final = np.dtype(
         ("open_interest", "<i8"),
         ("open_interest_ns", "<i8"),
         ("sampled_mid", "<f8"),
-        ("closed_mid", "<f8"),
+        ("closed_price", "<f8"),
         ("squares", "<f8"),
         ("returns", "<i8"),
     ]
 )
-"""One symbol. `sampled_mid` and `closed_mid` (0: none) are the mids of the last sample and of the previous window's end."""
+"""One symbol. `sampled_mid` and `closed_price` (0: none): the last sample's mid, the price at the previous window's end."""
 
 _MID: Final = column("mid_usd")
 _LAST: Final = column("last_usd")
@@ -112,7 +112,7 @@ def on_samples(prices: Any, mid: float, samples: int) -> None:
 def start(prices: Any) -> None:
     """The first window, or the first after windows left out: nothing is measured against what was before."""
     prices["sampled_mid"] = 0.0
-    prices["closed_mid"] = 0.0
+    prices["closed_price"] = 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -122,29 +122,38 @@ def valuation(prices: Any, mid: float) -> float:
         return float(prices["mark"] / MICRO)
     if mid > 0.0:
         return mid
+    return last_price(prices)
+
+
+@njit(cache=True, nogil=True)
+def last_price(prices: Any) -> float:
+    """The last price in ticks, 0 for none."""
     return float(prices["last"] / MICRO) if prices["last_ns"] != NEVER else 0.0
 
 
 @njit(cache=True, nogil=True)
-def close(prices: Any, mid: float, end_ns: int, tick: float, out: Any) -> None:
-    """Writes the family's metrics into `out` [M] and starts the next window. `mid` in ticks (0: none); `tick` in USD."""
+def close(prices: Any, mid: float, price: float, end_ns: int, tick: float, out: Any) -> None:
+    """Writes the family's metrics into `out` [M] and starts the next window.
+
+    `mid` in ticks (0: none), `price` what returns are of: mid, or the last where the source has no book; `tick` in USD.
+    """
     mark = prices["mark"] / MICRO if prices["mark_ns"] != NEVER else 0.0
     index = prices["index"] / MICRO if prices["index_ns"] != NEVER else 0.0
-    last = prices["last"] / MICRO if prices["last_ns"] != NEVER else 0.0
+    last = last_price(prices)
     out[_MID] = mid * tick if mid > 0.0 else np.nan
     out[_LAST] = last * tick if prices["last_ns"] != NEVER else np.nan
     out[_MARK] = mark * tick if prices["mark_ns"] != NEVER else np.nan
     out[_INDEX] = index * tick if prices["index_ns"] != NEVER else np.nan
     out[_MARK_INDEX] = _log_bps(mark, index)
     out[_MARK_LAST] = _log_bps(mark, last)
-    out[_MID_INDEX] = _log_bps(mid, index)
+    out[_MID_INDEX] = _log_bps(price, index)
     out[_REALISED_VOL] = 1e4 * math.sqrt(prices["squares"]) if prices["returns"] > 0 else np.nan
-    out[_RETURN] = _log_bps(mid, prices["closed_mid"])
+    out[_RETURN] = _log_bps(price, prices["closed_price"])
     out[_FUNDING] = prices["funding"] / MICRO if prices["funding_ns"] != NEVER else np.nan
     out[_FUNDING_VOL] = out[_FUNDING] * out[_REALISED_VOL]
     out[_INDEX_AGE] = _age_ms(end_ns, prices["index_ns"])
     out[_MARK_AGE] = _age_ms(end_ns, prices["mark_ns"])
-    prices["closed_mid"] = mid
+    prices["closed_price"] = price
     prices["squares"] = 0.0
     prices["returns"] = 0
 

@@ -23,7 +23,7 @@ from numba import njit
 from engine.contract import EVENT_DTYPE
 
 LONGEST_STEP_NS: Final = 3_600_000_000_000
-"""The most that one event alone may move event time on: an hour."""
+"""The most that one event alone may move event time on: an hour, or a hundred windows where that is more."""
 
 LATEST_NS: Final = 2**62
 """Times outside 0 … LATEST_NS (the year 2116) are taken as the nearer end, so that no difference of times overflows."""
@@ -53,10 +53,11 @@ class Watermark:
     (EVENT_DTYPE) and `waiting_times` (int64) are the events not let go yet; together the four are its state.
     """
 
-    def __init__(self, lateness_ns: int) -> None:
+    def __init__(self, lateness_ns: int, longest_step_ns: int = LONGEST_STEP_NS) -> None:
         if lateness_ns < 0:
             raise ValueError(f"lateness_ns is {lateness_ns}, it must not be negative")
         self.lateness_ns = lateness_ns
+        self._longest_step_ns = longest_step_ns
         self.newest_ns = NOT_STARTED
         self.wrong_times = 0
         self.waiting = np.zeros(0, EVENT_DTYPE)
@@ -75,7 +76,7 @@ class Watermark:
         times[:waited] = self.waiting_times
         ts_ns = joined["ts_ns"].copy()
         jumps = np.empty((len(events), 2), np.int64)
-        newest_ns, wrong, jumped = _decide(ts_ns, times, waited, self.newest_ns, self.lateness_ns, jumps)
+        newest_ns, wrong, jumped = _decide(ts_ns, times, waited, self.newest_ns, self.lateness_ns, self._longest_step_ns, jumps)
         self.newest_ns = int(newest_ns)
         if wrong:
             self.wrong_times += wrong
@@ -104,7 +105,9 @@ class Watermark:
 
 
 @njit(cache=True, nogil=True)
-def _decide(ts_ns: Any, times: Any, waited: int, newest_ns: int, lateness_ns: int, jumps: Any) -> tuple[int, int, int]:
+def _decide(
+    ts_ns: Any, times: Any, waited: int, newest_ns: int, lateness_ns: int, longest_ns: int, jumps: Any
+) -> tuple[int, int, int]:
     """Fills `times` from index `waited` on, and decides on the event held before.
 
     A wrong time is replaced in `ts_ns`. The last of `times` stays undecided if its event is to be held. Returns (newest time,
@@ -118,7 +121,7 @@ def _decide(ts_ns: Any, times: Any, waited: int, newest_ns: int, lateness_ns: in
         if held >= 0:
             claimed = min(max(ts_ns[held], 0), LATEST_NS)
             first = newest_ns == NOT_STARTED
-            if (claimed - ts <= LONGEST_STEP_NS) if first else (ts - newest_ns > LONGEST_STEP_NS):
+            if (claimed - ts <= longest_ns) if first else (ts - newest_ns > longest_ns):
                 if not first and claimed - lateness_ns > newest_ns:
                     jumps[jumped, 0] = newest_ns
                     jumps[jumped, 1] = claimed - lateness_ns
@@ -130,7 +133,7 @@ def _decide(ts_ns: Any, times: Any, waited: int, newest_ns: int, lateness_ns: in
                 wrong += 1
             times[held] = newest_ns
             held = -1
-        if newest_ns == NOT_STARTED or ts - newest_ns > LONGEST_STEP_NS:
+        if newest_ns == NOT_STARTED or ts - newest_ns > longest_ns:
             held = i
         else:
             newest_ns = max(newest_ns, ts)

@@ -30,12 +30,15 @@ from engine.arrays import pack_arrays, unpack_arrays
 from engine.book import BookStatus, Capacity, new_books
 from engine.contract import EVENT_DTYPE
 from engine.instruments import Instrument
-from monitor.metrics import cancels, depth, kernel, leverage
+from monitor.metrics import cancels, depth, forced, kernel, leverage
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
-from monitor.metrics.watermark import Released, Watermark
+from monitor.metrics.watermark import LONGEST_STEP_NS, Released, Watermark
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
+
+LONGEST_STEPS: Final = 100
+"""Windows that one event alone may move event time on, where that is more than an hour."""
 
 _HARMLESS: Final = (BookStatus.OK, BookStatus.NO_EFFECT)
 
@@ -126,8 +129,8 @@ class WindowEngine:
         configuration = repr((instruments, sorted(capabilities), capacity, accounts, step_ns, lateness_ns, METRIC_NAMES))
         self._configuration = hashlib.sha256(configuration.encode()).hexdigest()
         self._step_ns = step_ns
-        self._watermark = Watermark(lateness_ns)
-        self._missing = np.array([bool(metric.needs) and metric.needs not in capabilities for metric in CATALOGUE])
+        self._watermark = Watermark(lateness_ns, max(LONGEST_STEP_NS, LONGEST_STEPS * step_ns))
+        self._missing = np.array([not metric.told_by(capabilities) for metric in CATALOGUE])
         n = len(instruments)
         known_accounts = accounts if "accounts" in capabilities else 0
         self._settings = np.zeros(1, kernel.SETTINGS_DTYPE)
@@ -136,6 +139,7 @@ class WindowEngine:
         self._settings["orders"] = "orders" in capabilities
         self._settings["deep"] = "deep_book" in capabilities
         self._settings["accounts"] = "accounts" in capabilities
+        self._settings["book"] = "book" in capabilities
         self._clock = np.zeros(1, kernel.CLOCK_DTYPE)
         self._symbols = kernel.new_symbols(n)
         for state, instrument in zip(self._symbols, instruments, strict=True):
@@ -150,6 +154,8 @@ class WindowEngine:
         self._opening = np.zeros((n, known_accounts), np.int64)
         self._cash_micro = np.zeros(known_accounts, np.int64)
         self._levels = np.zeros(known_accounts, np.int64)
+        self._money = np.zeros(known_accounts, forced.MONEY_DTYPE)
+        self._scratch = np.zeros(known_accounts, np.int64)
         self._statuses = np.zeros(kernel.STATUSES, np.int64)
 
     def push(self, events: np.ndarray) -> Block | None:
@@ -228,6 +234,7 @@ class WindowEngine:
             "opening": self._opening,
             "cash_micro": self._cash_micro,
             "levels": self._levels,
+            "money": self._money,
             "statuses": self._statuses,
         }
 
@@ -251,6 +258,8 @@ class WindowEngine:
             self._opening,
             self._cash_micro,
             self._levels,
+            self._money,
+            self._scratch,
             self._statuses,
             index,
             values,

@@ -16,7 +16,7 @@ import numpy as np
 from engine.simulation import SimulationConfig
 from monitor.bus.meta import SCHEMA_VERSION, RunMeta, write_meta
 from monitor.bus.position import Position
-from monitor.config import STEP_NS, FilesSpec, RunConfig, VenueSpec
+from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.history.export import READER
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.windows import WindowEngine
@@ -55,7 +55,7 @@ class Feed:
         self._source = open_source(config, role.committer.epoch)
         source = self._source
         self._engine = WindowEngine(
-            source.instruments, source.capabilities, source.capacity, source.accounts, STEP_NS, source.lateness_ns
+            source.instruments, source.capabilities, source.capacity, source.accounts, source.step_ns, source.lateness_ns
         )
         self._meta = RunMeta(
             v=SCHEMA_VERSION,
@@ -63,7 +63,7 @@ class Feed:
             instruments=source.instruments,
             capabilities=tuple(sorted(source.capabilities)),
             accounts=source.accounts,
-            step_ns=STEP_NS,
+            step_ns=source.step_ns,
             live_from_ns=spec.live_from_ns if isinstance(spec, VenueSpec) else None,
             until_ns=spec.end_ns if isinstance(spec, VenueSpec) else None,
         )
@@ -119,7 +119,7 @@ class Feed:
 
     def _may_stop(self) -> bool:
         """Told to stop; but not before what an earlier process published has been counted again."""
-        return self._role.stopping and self._newest_ns // STEP_NS >= self._publisher.published
+        return self._role.stopping and self._newest_ns // self._meta.step_ns >= self._publisher.published
 
     def _counters(self) -> dict[str, Any]:
         return {
@@ -144,7 +144,7 @@ class Feed:
         state = _State(self._engine.snapshot(), self._closed, self._gaps, self._newest_ns)
         source.save(msgspec.msgpack.encode(state))
         self._snapshot_closed = self._closed
-        self._role.snapshot_position = str(Position(self._newest_ns // STEP_NS))
+        self._role.snapshot_position = str(Position(self._newest_ns // self._meta.step_ns))
 
     def _restore(self) -> None:
         if not isinstance(self._source, VenueSource):
@@ -157,7 +157,7 @@ class Feed:
         self._closed = self._snapshot_closed = state.closed
         self._gaps = state.gaps
         self._newest_ns = state.newest_ns
-        position = Position(self._newest_ns // STEP_NS)
+        position = Position(self._newest_ns // self._meta.step_ns)
         self._role.snapshot_position = str(position)
         log.info("feed recovered: snapshot at %s, published up to %s", position, self._role.committer.position)
 

@@ -25,7 +25,7 @@ class Scorer:
 
     def __init__(self, keys: Keys, meta: RunMeta) -> None:
         self._keys = keys
-        self._panel = Panel(meta.symbols, METRIC_NAMES)
+        self._panel = Panel(meta.symbols, METRIC_NAMES, meta.step_ns)
         self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS)
 
     def process(self, blob: Blob) -> tuple[list[Output], list[SetValue]]:

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.config import STEP_NS, ConfigError, RunConfig, VenueSpec, load_config
+from monitor.config import ConfigError, RunConfig, VenueSpec, load_config
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles.runtime import EXIT_INPUT
 from monitor.sources import SourceError
@@ -37,7 +37,7 @@ def warm_up(config: RunConfig) -> None:
     print("the source, which takes a minute or two" if isinstance(config.source, VenueSpec) else "the source", flush=True)
     source = open_source(config, epoch=1)
     engine = WindowEngine(
-        source.instruments, source.capabilities, source.capacity, source.accounts, STEP_NS, source.lateness_ns
+        source.instruments, source.capabilities, source.capacity, source.accounts, source.step_ns, source.lateness_ns
     )
     deadline = None
     closed = 0

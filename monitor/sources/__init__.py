@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from engine.instruments import Instrument
 
 Capability = Literal[
-    "book", "deep_book", "orders", "accounts", "ops", "trades", "mark", "index", "funding", "open_interest", "liquidations"
+    "book",
+    "deep_book",
+    "orders",
+    "accounts",
+    "ops",
+    "trades",
+    "last",
+    "mark",
+    "index",
+    "funding",
+    "open_interest",
+    "liquidations",
 ]
 """What a source can tell. A metric whose `needs` is not among a source's capabilities is missing, never zero.
 
@@ -26,6 +37,7 @@ orders         single orders with ids, so that lifetimes and counts are those of
 accounts       whose orders they are: dense integers 0 … accounts - 1
 ops            what was asked and refused too, not only what happened
 trades         fills with the aggressor's side
+last           a last price, where fills are not told
 mark, index, funding, open_interest    those reference values
 liquidations   which trades are of forced orders
 """
@@ -96,6 +108,10 @@ class Source(Protocol):
     @property
     def lateness_ns(self) -> int:
         """How far behind the newest event time an event may arrive and still be in time."""
+
+    @property
+    def step_ns(self) -> int:
+        """The length of a window that fits this source: a second for events, the step of a series."""
 
     @property
     def rejects(self) -> Counter[str]:

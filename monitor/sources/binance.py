@@ -22,6 +22,7 @@ import numpy as np
 
 from engine.book import LARGE, Capacity
 from engine.contract import MICRO, EventFlag, EventKind, Reference, Side
+from monitor.config import STEP_NS
 from monitor.sources import Capability, Label, SourceError
 from monitor.sources.binance_batch import EventBatch
 from monitor.sources.binance_depth import BEFORE_GAP, OLDER_THAN_SNAPSHOT, DepthBook, Update
@@ -93,6 +94,7 @@ class _Symbol:
 class BinanceFuturesSource:
     """One or more recordings of raw frames."""
 
+    step_ns = STEP_NS
     lateness_ns = LATENESS_NS
     accounts = 0
     capacity: Capacity = LARGE

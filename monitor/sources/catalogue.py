@@ -11,6 +11,7 @@ _BOOK: Final[frozenset[Capability]] = frozenset(("book", "deep_book", "trades"))
 _REFERENCES: Final[frozenset[Capability]] = frozenset(("mark", "index", "funding"))
 _INTEREST: Final[frozenset[Capability]] = frozenset(("open_interest",))
 _FORCED: Final[frozenset[Capability]] = frozenset(("liquidations",))
+_LAST: Final[frozenset[Capability]] = frozenset(("last",))
 _ORDERS: Final[frozenset[Capability]] = frozenset(("orders",))
 
 
@@ -40,6 +41,7 @@ SOURCES: Final = (
     Entry("Hyperliquid", "frames", _BOOK - {"deep_book"} | _REFERENCES | _INTEREST),
     Entry("Lighter", "frames", _BOOK | _REFERENCES | _FORCED),
     Entry("tardis.dev csv", "frames", _BOOK | _REFERENCES | _INTEREST),
+    Entry("series (CSV, Parquet)", "series", _REFERENCES | _INTEREST | _FORCED | _LAST),
 )
 
 
@@ -48,5 +50,5 @@ def told(capabilities: frozenset[Capability]) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for metric in CATALOGUE:
         has, total = found.get(metric.family, (0, 0))
-        found[metric.family] = (has + (not metric.needs or metric.needs in capabilities), total + 1)
+        found[metric.family] = (has + metric.told_by(capabilities), total + 1)
     return found

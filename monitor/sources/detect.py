@@ -14,6 +14,7 @@ from monitor.sources.binance_survey import looks_like_frames
 from monitor.sources.files import Member, find_members
 from monitor.sources.lobster import LobsterSource
 from monitor.sources.orders.source import KINDS, OrdersSource, kind_of
+from monitor.sources.series import SeriesSource, is_mapping, looks_like_series
 from monitor.sources.wire.binance import BINANCE
 from monitor.sources.wire.source import VENUES, FramesSource, venue_of
 
@@ -41,6 +42,8 @@ def open_source(paths: Sequence[Path], format: Format = "auto") -> Source:
         format = _format_of(members)
     if format == "lobster":
         return LobsterSource(members)
+    if format == "series":
+        return SeriesSource(members)
     if format == "orders":
         return OrdersSource([member for member in members if member.entry is None or kind_of(member.head(_HEAD))] or members)
     if format == "frames":
@@ -54,10 +57,14 @@ def resolve_format(paths: Sequence[Path], format: Format) -> Format:
 
 
 def _format_of(members: Sequence[Member]) -> Format:
+    if any(is_mapping(member) for member in members):
+        return "series"
     found: dict[Format, Member] = {}
     for member in members:
         head = member.head(_HEAD)
-        if kind_of(head):
+        if looks_like_series(head):
+            found.setdefault("series", member)
+        elif kind_of(head):
             found.setdefault("orders", member)
         elif (venue := venue_of(member)) and not (venue is BINANCE and looks_like_frames(head) and not _is_spot(head)):
             found.setdefault("frames", member)
@@ -89,6 +96,7 @@ def _frames(members: Sequence[Member]) -> list[Member]:
 
 
 _KNOWN: Final = (
-    "Known are LOBSTER (a zip, or the message and the orderbook csv), Binance futures (`<local time> <frame>` lines), and"
-    f" recorded streams of {', '.join(venue.name for venue in VENUES)}; order by order {', '.join(kind.name for kind in KINDS)}"
+    "Known are LOBSTER (a zip, or the message and the orderbook csv), Binance futures (`<local time> <frame>` lines),"
+    f" recorded streams of {', '.join(venue.name for venue in VENUES)}; order by order"
+    f" {', '.join(kind.name for kind in KINDS)}; and series (CSV or Parquet) with a mapping beside them"
 )

@@ -22,6 +22,7 @@ import numpy as np
 from engine.book import LARGE, MEDIUM, Capacity
 from engine.contract import EVENT_DTYPE, NO_ACCOUNT, EventKind
 from engine.instruments import Instrument
+from monitor.config import STEP_NS
 from monitor.sources import Capability, Label, SourceError
 from monitor.sources.files import Member
 from monitor.sources.lobster_files import UNITS_OF_A_CENT, Day, Pair, find_pairs, read_day, tick_units
@@ -39,6 +40,7 @@ MEDIUM_DEPTH: Final = 50
 class LobsterSource:
     """One or more LOBSTER days. Days follow each other; the symbols of a day are merged by time."""
 
+    step_ns = STEP_NS
     lateness_ns = 0
     accounts = 0
     capabilities: frozenset[Capability] = frozenset(("book", "orders", "trades"))

@@ -21,6 +21,7 @@ from engine.contract import SCHEMA_VERSION, EventFlag, EventKind
 from engine.journal import FencedError, Journal, JournalError
 from engine.simulation import Label, Simulation, SimulationConfig
 from engine.wallets import OWN_ACCOUNTS
+from monitor.config import STEP_NS
 from monitor.sources import ALL_CAPABILITIES, Capability, SourceError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class VenueSource:
         FencedError: a newer epoch owns the journal. Also out of `batches`, as soon as that happens.
         SourceError: the journal cannot be used. Also out of `batches`, where it holds other ops than are decided again.
     """
+
+    step_ns = STEP_NS
 
     def __init__(self, config: SimulationConfig, directory: Path, epoch: int, end_ns: int | None = None) -> None:
         self._config = config

@@ -56,7 +56,8 @@ def sources_table():
     for entry in SOURCES:
         counts = told(entry.capabilities)
         cells = [f"{has} of {total}" if has < total else f"all {total}" for has, total in counts.values()]
-        lacks = ", ".join(name for name in get_args(Capability) if name not in entry.capabilities) or "-"
+        known = entry.capabilities | ({"last"} if "trades" in entry.capabilities else set())
+        lacks = ", ".join(name for name in get_args(Capability) if name not in known) or "-"
         rows.append(f"| {entry.name} | {f'`{entry.format}`' if entry.format else '-'} | {' | '.join(cells)} | {lacks} |")
     return "\n".join(head + rows)
 

@@ -72,8 +72,9 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
                 "stranger",
                 "assign",
                 "standing",
+                "ledger",
             ],
-            p=[0.42, 0.2, 0.15, 0.02, 0.06, 0.02, 0.03, 0.01, 0.005, 0.01, 0.025, 0.01, 0.02, 0.02],
+            p=[0.41, 0.2, 0.15, 0.02, 0.06, 0.02, 0.03, 0.01, 0.005, 0.01, 0.025, 0.01, 0.02, 0.02, 0.01],
         )
         if rng.random() < 0.03:
             event["flags"] = EventFlag.SNAPSHOT | (EventFlag.UNDATED if rng.random() < 0.5 else 0)
@@ -120,6 +121,9 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
             }
         elif kind == "transfer":
             event |= {"kind": EventKind.TRANSFER, "symbol": -1, "qty": int(rng.integers(-(10**6), 4 * 10**6))}
+        elif kind == "ledger":
+            event |= {"kind": EventKind.LEDGER, "symbol": -1, "code": int(rng.integers(1, 8))}
+            event |= {"qty": int(rng.integers(-(10**6), 10**6))}
         elif kind == "clock":
             event |= {"kind": EventKind.CLOCK, "symbol": -1}
         elif kind == "gap":

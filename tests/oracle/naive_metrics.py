@@ -9,7 +9,7 @@ import math
 import statistics
 from collections import Counter
 
-from engine.contract import AccountLevel, EventFlag, EventKind, Reason, Reference
+from engine.contract import AccountLevel, EventFlag, EventKind, LedgerLine, Reason, Reference
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 
 HOUR = 3_600_000_000_000
@@ -55,7 +55,12 @@ class Symbol:
         self.drops = {}
         self.usual = None
         self.usual_history = []
-        self.previous_mid = self.previous_sample = self.previous_interest = None
+        self.previous_price = self.previous_sample = self.previous_interest = None
+        self.slope = []
+        self.volumes = []
+        self.bucket = None
+        self.shares = []
+        self.fallen = [None, None]
         self.begin()
 
     def begin(self):
@@ -67,6 +72,10 @@ class Symbol:
         self.samples = []
         self.returns = []
         self.ofi = 0
+        self.refills = []
+        self.bought = self.sold = 0
+        self.values = Counter()
+        self.touched_accounts = set()
 
     def best(self, side):
         levels = self.sides[side].levels
@@ -118,10 +127,38 @@ class Symbol:
             near_levels += len(inside)
         if not self.usual:
             self.usual = sum(five) / 2
+        for side in range(2):
+            self.watch(side, five[side])
         size = self.usual / self.mid
         self.samples.append(
             (*five, *near, near_levels, self.walk(1, size), self.walk(0, size), self.walk(1, 2 * size), self.walk(0, 2 * size))
         )
+
+    def watch(self, side, value):
+        """Resilience: a fall is (usual depth then, lowest since, samples since)."""
+        if self.fallen[side] is None:
+            if value < 0.5 * self.usual:
+                self.fallen[side] = (self.usual, value, 1)
+            return
+        usual, lowest, samples = self.fallen[side]
+        if value >= 0.5 * (lowest + usual):
+            self.refills.append(samples)
+            self.fallen[side] = None
+        else:
+            self.fallen[side] = (usual, min(lowest, value), samples + 1)
+
+    def fill_buckets(self, side, lots):
+        for _ in range(lots):
+            if self.bucket is None:
+                return
+            self.bucket[1 + side] += 1
+            if self.bucket[1] + self.bucket[2] == self.bucket[0]:
+                self.shares.append(abs(self.bucket[1] - self.bucket[2]) / self.bucket[0])
+                self.open_bucket()
+
+    def open_bucket(self):
+        total, weight = self.usual_volume
+        self.bucket = [math.ceil(10 * total / weight), 0, 0]
 
     def spread(self):
         bid, ask = self.best(0), self.best(1)
@@ -145,6 +182,7 @@ class NaiveMetrics:
         self.accounts = accounts if "accounts" in capabilities else 0
         self.cash = [0] * self.accounts
         self.levels = Counter()
+        self.money = Counter()
         self.positions = [Counter() for _ in instruments]
         self.opening = [Counter() for _ in instruments]
         self.newest = None
@@ -230,7 +268,8 @@ class NaiveMetrics:
         self.window = window
         for symbol in self.symbols:
             symbol.since = (window - 1) * self.step
-            symbol.previous_mid = symbol.previous_sample = symbol.previous_interest = None
+            symbol.previous_price = symbol.previous_sample = symbol.previous_interest = None
+            symbol.fallen = [None, None]
 
     def sample(self):
         self.samples_taken += 1
@@ -252,6 +291,12 @@ class NaiveMetrics:
         if kind == EventKind.TRANSFER:
             if 0 <= event["account"] < self.accounts:
                 self.cash[event["account"]] += event["qty"]
+                self.money[event["account"], "in" if event["qty"] > 0 else "out"] += abs(event["qty"])
+            return
+        if kind == EventKind.LEDGER:
+            if 0 <= event["account"] < self.accounts:
+                self.cash[event["account"]] += event["qty"]
+                self.money[event["account"], LedgerLine(event["code"])] += event["qty"]
             return
         if kind == EventKind.STANDING:
             if s == -1:
@@ -296,15 +341,18 @@ class NaiveMetrics:
             symbol.count["trades"] += 1
             symbol.count["traded_lots"] += lots
             symbol.count["signed_lots"] += lots if side == 0 else -lots
+            symbol.fill_buckets(side, lots)
             if event["flags"] & EventFlag.LIQUIDATION:
                 symbol.count["liquidations"] += 1
                 symbol.count["liquidated_lots"] += lots
+                symbol.values["short" if side == 0 else "long"] += lots * price
         self.refer(symbol, Reference.LAST, price * MICRO, event["ts_ns"])
         if "orders" not in self.capabilities and not event["flags"] & EventFlag.HIDDEN:
             self.explain(symbol, (1 - side, price), lots, time)
         for account, bought in ((event["account"], side == 0), (event["contra_account"], side == 1)):
             if 0 <= account < self.accounts:
                 signed = lots if bought else -lots
+                symbol.touched_accounts.add(account)
                 self.positions[s][account] += signed
                 self.cash[account] -= signed * price * symbol.micro
 
@@ -316,6 +364,7 @@ class NaiveMetrics:
         lots = event["qty"] if event["side"] == 0 else -event["qty"]
         for account, sign in ((event["account"], 1), (event["contra_account"], -1)):
             if 0 <= account < self.accounts:
+                symbol.touched_accounts.add(account)
                 self.positions[s][account] += sign * lots
                 self.cash[account] -= sign * event["leaves"]
 
@@ -347,7 +396,8 @@ class NaiveMetrics:
                 symbol.count["added_lots"] += lots
             if event["order_id"] not in symbol.orders:
                 entered_ns = None if event["flags"] & EventFlag.UNDATED else event["ts_ns"]
-                symbol.orders[event["order_id"]] = [side, price, lots, entered_ns]
+                owner = event["account"] if 0 <= event["account"] < self.accounts else None
+                symbol.orders[event["order_id"]] = [side, price, lots, entered_ns, owner]
                 symbol.sides[side].put(price, lots)
         elif kind == EventKind.CANCEL:
             order = symbol.orders.get(event["order_id"])
@@ -451,10 +501,13 @@ class NaiveMetrics:
             row = {}
             self.close_flow(symbol, end, row)
             self.close_depth(symbol, row)
-            self.close_prices(symbol, mids[s], end, row)
+            price = mids[s] if "book" in self.capabilities else symbol.references.get(Reference.LAST, (0, 0))[0] / MICRO
+            self.close_prices(symbol, mids[s], price, end, row)
+            self.close_impact(symbol, price, row)
+            self.close_shape(symbol, row)
             self.close_leverage(symbol, s, values[s], leverage, row)
             for metric in CATALOGUE:
-                if metric.needs and metric.needs not in self.capabilities:
+                if metric.needs and not set(metric.needs.split("|")) & set(self.capabilities):
                     row[metric.name] = math.nan
             assert set(row) == set(METRIC_NAMES)
             out.append(row)
@@ -462,6 +515,7 @@ class NaiveMetrics:
             tops.append((self.top(symbol.cancels_by), self.top(held)))
             symbol.begin()
             self.opening[s] = Counter(self.positions[s])
+        self.money.clear()
         self.rows.append((self.window, out, tops))
         self.busy = False
         self.samples_taken = 0
@@ -517,7 +571,46 @@ class NaiveMetrics:
                 weights
             )
 
-    def close_prices(self, symbol, mid, end, row):
+    def close_impact(self, symbol, price, row):
+        signed, traded = symbol.count["signed_lots"], symbol.count["traded_lots"]
+        if traded and price and not math.isnan(row["return_bps"]):
+            symbol.slope.append((self.window, row["return_bps"], signed * price * symbol.unit / 1e6))
+        weighed = [(0.5 ** ((self.window - w) * self.step / (HOUR / 12)), r, q) for w, r, q in symbol.slope]
+        xx = math.fsum(k * q * q for k, _, q in weighed)
+        row["kyle_lambda"] = math.fsum(k * r * q for k, r, q in weighed) / xx if len(weighed) >= 30 and xx else math.nan
+        symbol.volumes.append((self.window, traded))
+        weights = [0.5 ** ((self.window - w) * self.step / HOUR) for w, _ in symbol.volumes]
+        symbol.usual_volume = math.fsum(k * v for k, (_, v) in zip(weights, symbol.volumes, strict=True)), math.fsum(weights)
+        if symbol.bucket is None and symbol.usual_volume[0]:
+            symbol.open_bucket()
+        row["vpin"] = mean(symbol.shares[-50:]) if len(symbol.shares) >= 10 else math.nan
+        row["resilience_ms"] = max(symbol.refills) * self.step / 10 / 1e6 if symbol.refills else math.nan
+
+    @staticmethod
+    def close_shape(symbol, row):
+        names = [f"depth_{side}_{bps}bps_usd" for bps in (5, 25, 50) for side in ("bid", "ask")]
+        row.update(dict.fromkeys([*names, "top5_depth_share", "hhi_depth"], math.nan))
+        if not symbol.known:
+            return
+
+        def away(side, price):
+            return ((symbol.mid - price) if side == 0 else (price - symbol.mid)) / symbol.mid
+
+        for bps in (5, 25, 50):
+            for side, name in enumerate(("bid", "ask")):
+                near = [price * lots for price, lots in symbol.sides[side].levels.items() if away(side, price) <= bps / 1e4]
+                row[f"depth_{name}_{bps}bps_usd"] = sum(near) * symbol.unit
+        near = [order for order in symbol.orders.values() if away(order[0], order[1]) <= 10 / 1e4]
+        total = sum(order[2] for order in near)
+        held = Counter()
+        for order in near:
+            if order[4] is not None:
+                held[order[4]] += order[2]
+        if total:
+            row["top5_depth_share"] = sum(sorted(held.values())[-5:]) / total
+            row["hhi_depth"] = math.fsum((lots / total) ** 2 for lots in held.values())
+
+    def close_prices(self, symbol, mid, price, end, row):
         def value(code):
             return symbol.references[code][0] / MICRO if code in symbol.references else None
 
@@ -530,10 +623,10 @@ class NaiveMetrics:
         mark, index, last = value(Reference.MARK), value(Reference.INDEX), value(Reference.LAST)
         row["mid_usd"], row["mark_usd"], row["index_usd"], row["last_usd"] = usd(mid), usd(mark), usd(index), usd(last)
         row["mark_index_bps"], row["mark_last_bps"] = log_bps(mark, index), log_bps(mark, last)
-        row["mid_index_bps"] = log_bps(mid, index)
+        row["mid_index_bps"] = log_bps(price, index)
         row["realised_vol_bps"] = 1e4 * math.sqrt(math.fsum(r * r for r in symbol.returns)) if symbol.returns else math.nan
-        row["return_bps"] = log_bps(mid, symbol.previous_mid)
-        symbol.previous_mid = mid
+        row["return_bps"] = log_bps(price, symbol.previous_price)
+        symbol.previous_price = price
         funding = value(Reference.FUNDING_RATE)
         row["funding_rate_bps"] = funding if funding is not None else math.nan
         row["funding_vol"] = row["funding_rate_bps"] * row["realised_vol_bps"]
@@ -559,6 +652,15 @@ class NaiveMetrics:
         ranked = sorted(leverage[a][0] for a in held)
         n = len(held)
         row["positions"] = n
+        row["long_short_skew"] = (sum(p > 0 for p in held.values()) - sum(p < 0 for p in held.values())) / n if n else math.nan
+        row["liquidated_long_usd"] = symbol.values["long"] * symbol.unit
+        row["liquidated_short_usd"] = symbol.values["short"] * symbol.unit
+        had = symbol.touched_accounts | {a for a, p in self.opening[s].items() if p}
+        row["deposits_usd"] = sum(self.money[a, "in"] for a in had) / 1e6
+        row["withdrawals_usd"] = sum(self.money[a, "out"] for a in had) / 1e6
+        row["funding_paid_usd"] = -sum(self.money[a, LedgerLine.FUNDING] for a in had) / 1e6
+        row["fees_paid_usd"] = -sum(self.money[a, LedgerLine.FEE] + self.money[a, LedgerLine.MAKER_FEE] for a in had) / 1e6
+        row["liquidation_cost_usd"] = -sum(self.money[a, LedgerLine.LIQUIDATION_FEE] for a in had) / 1e6
         row["accounts_restricted"] = sum(self.levels[a] >= AccountLevel.REDUCE_ONLY for a in held)
         row["accounts_liquidating"] = sum(self.levels[a] in (AccountLevel.LIQUIDATE, AccountLevel.CLAIM) for a in held)
         row["underwater"] = sum(leverage[a][1] for a in held)

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.book import LARGE, Capacity
 from engine.instruments import Instrument
+from monitor.config import STEP_NS
 from monitor.sources import Capability, Label, SourceError
 from monitor.sources.files import Member
 from monitor.sources.orders import bitfinex, bitstamp, databento
@@ -66,6 +67,7 @@ def kind_of(head: bytes) -> Kind | None:
 class OrdersSource:
     """See the module."""
 
+    step_ns = STEP_NS
     lateness_ns = 0
     accounts = 0
     capacity: Capacity = LARGE

@@ -19,6 +19,7 @@ import numpy as np
 from engine.book import LARGE, Capacity
 from engine.contract import MICRO, EventFlag, EventKind, Reference
 from engine.instruments import Instrument
+from monitor.config import STEP_NS
 from monitor.sources import Capability, Label, SourceError
 from monitor.sources.binance_batch import EventBatch
 from monitor.sources.files import Member
@@ -100,6 +101,7 @@ def venue_of(member: Member) -> Venue | None:
 class FramesSource:
     """One or more recordings of public streams."""
 
+    step_ns = STEP_NS
     lateness_ns = LATENESS_NS
     accounts = 0
     capacity: Capacity = LARGE

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _TABLES: Final = {
     "metrics": "metrics.parquet",
+    "metrics_10s": "metrics_10s.parquet",
+    "metrics_60s": "metrics_60s.parquet",
     "anomalies": "anomalies.jsonl",
     "verdicts": "verdicts.jsonl",
     "labels": "labels.jsonl",
@@ -31,7 +33,9 @@ def history() -> None:
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a row, all rows, instead of a table.")
 def query(sql: str, folders: tuple[Path, ...], as_json: bool) -> None:
-    """Asks SQL of the runs in FOLDERS: tables metrics, anomalies, verdicts and labels, with the folder in the column `run`.
+    """Asks SQL of the runs in FOLDERS: tables metrics, metrics_10s, metrics_60s, anomalies, verdicts and labels.
+
+    The folder is in the column `run`.
 
     Nothing is written: only SELECT is known.
     """

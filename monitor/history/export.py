@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,9 @@ import polars as pl
 
 from monitor.bus.position import START, Position
 from monitor.bus.streams import Entry, StreamError, read_after
+from monitor.config import STEP_NS
 from monitor.history.seal import seal
+from monitor.metrics.longer import SECONDS, longer
 from monitor.metrics.rows import decode_rows, empty_rows
 
 if TYPE_CHECKING:
@@ -31,7 +34,17 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 1
 
-RESULT_FILES: Final = ("metrics.parquet", "anomalies.jsonl", "verdicts.jsonl", "audit.jsonl", "labels.jsonl", "summary.json")
+_LONGER_FILES: Final = {f"metrics_{seconds}s.parquet": seconds for seconds in SECONDS}
+
+RESULT_FILES: Final = (
+    "metrics.parquet",
+    *_LONGER_FILES,
+    "anomalies.jsonl",
+    "verdicts.jsonl",
+    "audit.jsonl",
+    "labels.jsonl",
+    "summary.json",
+)
 """Everything a run writes into its folder. Files of other names there are left alone."""
 
 READER: Final = "export"
@@ -189,12 +202,16 @@ class Exporter:
             raise ExportError(f"{where}: cannot be written ({error.strerror}); make room or choose another --out") from error
 
     def _write(self, facts: Mapping[str, Any], wall: Mapping[str, Any]) -> dict[str, Any]:
+        rows = self._rows()
         files = {
-            "metrics.parquet": self._write_file("metrics.parquet", self._write_metrics),
+            "metrics.parquet": self._write_file("metrics.parquet", partial(_write_rows, rows)),
             "anomalies.jsonl": self._write_file("anomalies.jsonl", self._write_anomalies),
             "verdicts.jsonl": self._write_file("verdicts.jsonl", lambda file: self._copy("verdicts", file)),
             "audit.jsonl": self._write_file("audit.jsonl", lambda file: self._copy("audit", file)),
         }
+        if rows.is_empty() or rows["window_end_ns"][0] - rows["window_start_ns"][0] == STEP_NS:
+            for name, length in _LONGER_FILES.items():
+                files[name] = self._write_file(name, partial(_write_rows, longer(rows, length)))
         labels = self._closing.get("labels")
         if labels is not None:
             lines = b"".join(_canonical(label) + b"\n" for label in labels)
@@ -232,11 +249,10 @@ class Exporter:
         temporary.replace(self._folder / name)
         return digest
 
-    def _write_metrics(self, file: IO[bytes]) -> None:
+    def _rows(self) -> pl.DataFrame:
         blobs = [decode_rows(rows) for rows in self._blobs()]
         # One chunk, so that how the run was cut into blobs does not show in the file.
-        rows = pl.concat(blobs, rechunk=True) if blobs else empty_rows()
-        rows.write_parquet(file, compression="zstd", compression_level=3, statistics=True, row_group_size=_ROW_GROUP)
+        return pl.concat(blobs, rechunk=True) if blobs else empty_rows()
 
     def _blobs(self) -> Iterator[bytes]:
         spool = self._spool["metrics"]
@@ -263,6 +279,10 @@ class Exporter:
         return {"windows": len(lags_ms)} | {
             name: round(float(value), 3) for name, value in zip(("p50", "p90", "p99", "max"), points, strict=True)
         }
+
+
+def _write_rows(rows: pl.DataFrame, file: IO[bytes]) -> None:
+    rows.write_parquet(file, compression="zstd", compression_level=3, statistics=True, row_group_size=_ROW_GROUP)
 
 
 def _place(line: bytes) -> tuple[float, float, int, str, str, str]:

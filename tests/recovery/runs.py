@@ -22,7 +22,8 @@ from monitor.config import FilesSpec, RunConfig, VenueSpec, load_config
 
 START_NS = 1_767_225_600_000_000_000
 ROLES = ("feed", "guard", "score", "rank")
-RESULTS = ("metrics.parquet", "anomalies.jsonl", "verdicts.jsonl", "audit.jsonl", "labels.jsonl")
+TABLES = ("metrics.parquet", "metrics_10s.parquet", "metrics_60s.parquet")
+RESULTS = (*TABLES, "anomalies.jsonl", "verdicts.jsonl", "audit.jsonl", "labels.jsonl")
 
 _MAIN = """
 import sys, msgspec

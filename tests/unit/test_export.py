@@ -96,7 +96,8 @@ def test_the_files_are_the_same_however_the_run_was_cut_into_blobs(redis, tmp_pa
     export(redis, tmp_path / "many", [1, 7, 3, 20, 9], labels=[{"family": "cancels"}])
     one, many = files(tmp_path / "one"), files(tmp_path / "many")
     assert set(one) == {
-        "metrics.parquet", "anomalies.jsonl", "verdicts.jsonl", "audit.jsonl", "labels.jsonl", "summary.json"
+        "metrics.parquet", "metrics_10s.parquet", "metrics_60s.parquet",
+        "anomalies.jsonl", "verdicts.jsonl", "audit.jsonl", "labels.jsonl", "summary.json"
     }  # fmt: skip
     summaries = [json.loads(found.pop("summary.json")) for found in (one, many)]
     assert one == many

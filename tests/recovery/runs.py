@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import polars as pl
+from redis.exceptions import RedisError
 
 from monitor.bus.client import connect
 from monitor.bus.commit import read_position
@@ -106,6 +107,21 @@ class Run:
         except ProcessLookupError:
             return False
         return True
+
+    def process_of_server(self) -> int | None:
+        """Process id of the run's own server, None while there is none that answers."""
+        try:
+            return int(self.redis.info("server")["process_id"])
+        except RedisError:
+            return None
+
+    def kill_server(self) -> int | None:
+        """Kills the run's own server, as soon as there is one; returns its process id, None where the run has ended."""
+        while (pid := self.process_of_server()) is None and self.process.poll() is None:
+            time.sleep(0.01)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        return pid
 
     def result(self) -> dict[str, Any]:
         """Every result file's bytes, and the summary without what the clock decides."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
+from collections import Counter
 
+import msgspec
 import pytest
+from redis.exceptions import RedisError
 
 from monitor.bus.commit import Committer
 from monitor.bus.keys import Keys
@@ -48,6 +53,57 @@ def test_every_role_killed_and_two_replaced_leaves_the_same_bytes(tmp_path, undi
         restarts = run.wall["restarts"]
         assert min(restarts.values()) >= 1
         assert sum(restarts.values()) >= 6, "too many kills came too late to count"
+
+
+def kill_at_random(run, kills, seed, pause_s):
+    """Kills roles and the server at random moments while the run goes on; returns how many kills hit."""
+    rng = random.Random(seed)
+    hit = Counter()
+    last_server = 0.0
+    while sum(hit.values()) < kills and run.process.poll() is None:
+        time.sleep(rng.uniform(*pause_s))
+        victim = rng.choice((*ROLES, "server"))
+        try:
+            if victim == "server":
+                # The server is given time: too many deaths in a minute are taken for a fault of the machine.
+                if time.monotonic() - last_server < 15:
+                    continue
+                hit["server"] += run.kill_server() is not None
+                last_server = time.monotonic()
+            else:
+                hit[victim] += run.kill(victim)
+        except RedisError:
+            continue  # the server is just coming back
+    return hit
+
+
+def same_as_undisturbed(run, undisturbed, windows):
+    assert run.wait(600) == (0, "")
+    assert window_indices(run.out) == list(range(FIRST, FIRST + windows))
+    assert run.result() == undisturbed
+
+
+def test_ten_random_kills_of_roles_and_server_leave_the_same_bytes(tmp_path, undisturbed):
+    with Run(tmp_path, VENUE, speed="1x") as run:
+        run.until(lambda: run.window("rank") > FIRST)
+        hit = kill_at_random(run, 10, seed=5, pause_s=(0.3, 1.2))
+        assert sum(hit.values()) == 10, hit
+        assert hit["server"] >= 1
+        same_as_undisturbed(run, undisturbed, HISTORY + LIVE)
+
+
+@pytest.mark.slow
+def test_200_random_kills_under_load_leave_the_same_bytes(tmp_path):
+    long = msgspec.structs.replace(VENUE, duration_seconds=420)
+    with Run(tmp_path / "plain", long) as plain:
+        assert plain.wait(600) == (0, "")
+        undisturbed = plain.result()
+    with Run(tmp_path / "killed", long, speed="1x") as run:
+        run.until(lambda: run.window("rank") > FIRST)
+        hit = kill_at_random(run, 200, seed=int(os.environ.get("PERPWATCH_KILL_SEED", "1")), pause_s=(0.5, 2.5))
+        assert sum(hit.values()) == 200, hit
+        print(f"kills: {dict(hit)}")
+        same_as_undisturbed(run, undisturbed, HISTORY + 420)
 
 
 def test_kill_9_of_the_supervisor_leaves_no_process(tmp_path):

@@ -143,12 +143,27 @@ def test_on_a_board_the_guard_goes_on_when_the_models_cannot(tmp_path):
         redis.close()
 
 
-def test_a_lost_server_ends_the_run_with_a_message(tmp_path):
+def test_a_lost_server_is_started_again_and_the_run_goes_on(tmp_path):
+    with Run(tmp_path, ENDLESS, speed="1x") as live:
+        live.until(lambda: live.window("rank") > FIRST + 5)
+        first = live.kill_server()
+        reached = live.until(lambda: live.process_of_server() not in (None, first) and live.window("rank"))
+        assert reached >= FIRST + 5
+        live.until(lambda: live.window("rank") > reached + 2)
+        live.process.send_signal(signal.SIGTERM)
+        code, said = live.wait(60)
+        assert code == 143 or code == 0
+        assert "given up" not in said
+        assert live.result()["summary"]["windows"] > 5
+        assert live.wall["restarts"]["server"] == 1
+
+
+def test_a_server_that_ends_again_and_again_ends_the_run_with_a_message(tmp_path):
     with Run(tmp_path, ENDLESS, speed="1x") as live:
         live.until(lambda: live.window("rank") > FIRST + 5)
         pids = live.pids()
-        info = live.redis.info("server")
-        os.kill(info["process_id"], signal.SIGKILL)
+        while live.process.poll() is None:
+            live.kill_server()
         code, said = live.wait(30)
         assert code == 1
         assert "the run is given up" in said

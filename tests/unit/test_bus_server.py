@@ -53,7 +53,7 @@ def test_a_started_server_wants_the_password_and_listens_on_loopback_only(kind, 
         password = info["password"]
         if Path("/proc").exists():
             assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()
-        assert all(password not in path.read_text() for path in tmp_path.iterdir())
+        assert all(password.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         assert server.alive()
     assert not server.alive()
     assert gone(server.pid)

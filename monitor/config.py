@@ -17,7 +17,7 @@ import msgspec
 STEP_NS: Final = 1_000_000_000
 """Length of a window. Longer ones are built from these, never recomputed from events."""
 
-Format = Literal["auto", "lobster", "binance-futures", "frames", "orders", "series"]
+Format = Literal["auto", "lobster", "binance-futures", "frames", "orders", "series", "events"]
 
 SPEED_PATTERN: Final = r"^(max|[0-9]+(\.[0-9]+)?x)$"
 _RUN_ID: Final = r"^[A-Za-z0-9_.-]{1,64}$"

@@ -41,6 +41,7 @@ SOURCES: Final = (
     Entry("Hyperliquid", "frames", _BOOK - {"deep_book"} | _REFERENCES | _INTEREST),
     Entry("Lighter", "frames", _BOOK | _REFERENCES | _FORCED),
     Entry("tardis.dev csv", "frames", _BOOK | _REFERENCES | _INTEREST),
+    Entry("events that perpwatch convert wrote", "events", ALL_CAPABILITIES),
     Entry("series (CSV, Parquet)", "series", _REFERENCES | _INTEREST | _FORCED | _LAST),
 )
 

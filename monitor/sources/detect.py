@@ -11,6 +11,7 @@ from monitor.config import Format
 from monitor.sources import Source, SourceError
 from monitor.sources.binance import BinanceFuturesSource
 from monitor.sources.binance_survey import looks_like_frames
+from monitor.sources.events import EventsSource, is_events
 from monitor.sources.files import Member, find_members
 from monitor.sources.lobster import LobsterSource
 from monitor.sources.orders.source import KINDS, OrdersSource, kind_of
@@ -42,6 +43,8 @@ def open_source(paths: Sequence[Path], format: Format = "auto") -> Source:
         format = _format_of(members)
     if format == "lobster":
         return LobsterSource(members)
+    if format == "events":
+        return EventsSource(members)
     if format == "series":
         return SeriesSource(members)
     if format == "orders":
@@ -62,7 +65,9 @@ def _format_of(members: Sequence[Member]) -> Format:
     found: dict[Format, Member] = {}
     for member in members:
         head = member.head(_HEAD)
-        if looks_like_series(head):
+        if is_events(member, head):
+            found.setdefault("events", member)
+        elif looks_like_series(head):
             found.setdefault("series", member)
         elif kind_of(head):
             found.setdefault("orders", member)

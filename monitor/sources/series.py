@@ -23,11 +23,11 @@ from engine.book import MEDIUM, Capacity
 from engine.contract import EVENT_DTYPE, MICRO, NO_ACCOUNT, EventFlag, EventKind, Reference, Side
 from engine.instruments import Instrument
 from monitor.sources import Capability, Label, SourceError
+from monitor.sources.events import PARQUET_MAGIC
 from monitor.sources.files import Member
 from monitor.sources.mapping import AMOUNTS, COUNTS, PRICES, VALUES, Mapping, own_names, read_mapping
 from monitor.sources.steps import step
 
-PARQUET_MAGIC: Final = b"PAR1"
 BATCH: Final = 2**14
 MOST_SYMBOLS: Final = 1024
 MOST_LIQUIDATIONS: Final = 100_000

@@ -57,7 +57,7 @@ class Symbol:
         self.usual_history = []
         self.previous_price = self.previous_sample = self.previous_interest = None
         self.slope = []
-        self.volumes = []
+        self.volumes = (0, 0, 0)
         self.bucket = None
         self.shares = []
         self.fallen = [None, None]
@@ -575,12 +575,14 @@ class NaiveMetrics:
         signed, traded = symbol.count["signed_lots"], symbol.count["traded_lots"]
         if traded and price and not math.isnan(row["return_bps"]):
             symbol.slope.append((self.window, row["return_bps"], signed * price * symbol.unit / 1e6))
+        # Sums over all windows so far would make long streams slow; only windows with trades are few enough for that.
         weighed = [(0.5 ** ((self.window - w) * self.step / (HOUR / 12)), r, q) for w, r, q in symbol.slope]
         xx = math.fsum(k * q * q for k, _, q in weighed)
         row["kyle_lambda"] = math.fsum(k * r * q for k, r, q in weighed) / xx if len(weighed) >= 30 and xx else math.nan
-        symbol.volumes.append((self.window, traded))
-        weights = [0.5 ** ((self.window - w) * self.step / HOUR) for w, _ in symbol.volumes]
-        symbol.usual_volume = math.fsum(k * v for k, (_, v) in zip(weights, symbol.volumes, strict=True)), math.fsum(weights)
+        total, weight, last = symbol.volumes
+        kept = 0.5 ** ((self.window - last) * self.step / HOUR)
+        symbol.volumes = (kept * total + traded, kept * weight + 1, self.window)
+        symbol.usual_volume = symbol.volumes[:2]
         if symbol.bucket is None and symbol.usual_volume[0]:
             symbol.open_bucket()
         row["vpin"] = mean(symbol.shares[-50:]) if len(symbol.shares) >= 10 else math.nan

@@ -44,6 +44,11 @@ _OUT = click.option(
 _PORT = click.option(
     "--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True, help="Port of the board on 127.0.0.1."
 )
+_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+_FORMAT = click.option(
+    "--format", "format_", type=click.Choice(get_args(Format)), default="auto", show_default=True,
+    help="Format of the recordings; auto recognises it by content.",
+)  # fmt: skip
 _NO_BROWSER = click.option("--no-browser", is_flag=True, help="Do not open the board in a browser.")
 
 
@@ -91,11 +96,8 @@ def demo(seed: int, duration: int | None, headless: bool, port: int, out: Path |
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
-@click.option(
-    "--format", "format_", type=click.Choice(get_args(Format)), default="auto", show_default=True,
-    help="Format of the recordings; auto recognises it by content.",
-)  # fmt: skip
+@_FILES
+@_FORMAT
 @click.option(
     "--speed",
     default="max",
@@ -128,10 +130,8 @@ def replay(
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
-@click.option(
-    "--format", "format_", type=click.Choice(get_args(Format)), default="auto", show_default=True, help="As of replay."
-)
+@_FILES
+@_FORMAT
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="PARQUET", required=True, help="File to write.")
 def convert(files: tuple[Path, ...], format_: Format, out: Path) -> None:
     """Writes the events of recordings as one Parquet file, which replay reads much faster than frames."""

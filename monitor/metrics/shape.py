@@ -13,10 +13,10 @@ from numba import njit
 
 from engine.book import level_head, next_level
 from monitor.metrics.catalogue import column
+from monitor.metrics.depth import NEAR
 
 TOP: Final = 5
 DISTANCES: Final = (5e-4, 25e-4, 50e-4)
-_NEAR: Final = 10e-4
 
 _BID_5: Final = column("depth_bid_5bps_usd")
 _ASK_5: Final = column("depth_ask_5bps_usd")
@@ -76,7 +76,7 @@ def _shares(book: Any, mid: float, lots_of: Any, out: Any) -> None:
     total = 0
     for side in range(2):
         price, lots = next_level(book, side, 0)
-        while price != 0 and _away(side, price, mid) <= _NEAR:
+        while price != 0 and _away(side, price, mid) <= NEAR:
             total += lots
             slot = level_head(book, side, price)
             while slot != 0:
@@ -91,7 +91,7 @@ def _shares(book: Any, mid: float, lots_of: Any, out: Any) -> None:
     squares = 0.0
     for side in range(2):
         price, lots = next_level(book, side, 0)
-        while price != 0 and _away(side, price, mid) <= _NEAR:
+        while price != 0 and _away(side, price, mid) <= NEAR:
             slot = level_head(book, side, price)
             while slot != 0:
                 order = book["orders"][slot]

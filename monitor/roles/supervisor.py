@@ -195,7 +195,6 @@ class _Supervisor:
         self._stopping = False
         self._started = time.monotonic()
         self._trimmed = 0.0
-        self._revivals = 0
         self._revived: list[float] = []
         self._positions: dict[str, Position] = dict.fromkeys(ROLES, START)
         logs = Path(config.state_dir) / "logs"
@@ -272,14 +271,13 @@ class _Supervisor:
     def _revive_server(self) -> None:
         """Starts the run's own server again; roles that died of its end, or find it gone, come back by themselves."""
         now = time.monotonic()
-        self._revived = [at for at in self._revived if now - at < _REVIVALS_S] + [now]
-        if len(self._revived) > STRIKES:
+        self._revived.append(now)
+        if sum(now - at < _REVIVALS_S for at in self._revived) > STRIKES:
             raise _BrokenError(self._server_trouble(None))
         try:
             self._server.revive()
         except ServerError as error:
             raise _BrokenError(f"{self._server_trouble(None)} ({error})") from error
-        self._revivals += 1
 
     @property
     def _feed(self) -> Child:
@@ -378,7 +376,7 @@ class _Supervisor:
         wall = {
             "run_id": self._config.run_id,
             "seconds": round(time.monotonic() - self._started, 3),
-            "restarts": {**{child.name: child.restarts for child in self._children}, "server": self._revivals},
+            "restarts": {**{child.name: child.restarts for child in self._children}, "server": len(self._revived)},
         }
         return self._exporter.finish(facts, wall)
 

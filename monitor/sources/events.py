@@ -21,13 +21,12 @@ from engine.book import LARGE, MEDIUM, SMALL, Capacity
 from engine.contract import EVENT_DTYPE, SCHEMA_VERSION
 from engine.instruments import Instrument
 from monitor.sources import Capability, Label, Source, SourceError
-from monitor.sources.files import Member
+from monitor.sources.files import PARQUET_MAGIC, Member
 
 if TYPE_CHECKING:
     from polars._typing import SchemaDict
 
 METADATA: Final = "perpwatch.events"
-PARQUET_MAGIC: Final = b"PAR1"
 
 _BATCH: Final = 2**17
 _CAPACITIES: Final = {capacity.name: capacity for capacity in (SMALL, MEDIUM, LARGE)}

@@ -18,6 +18,7 @@ from monitor.sources import SourceError
 GZIP_MAGIC: Final = b"\x1f\x8b"
 ZIP_MAGIC: Final = b"PK"
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+PARQUET_MAGIC: Final = b"PAR1"
 
 _TORN: Final = "Download or copy it again"
 _BLOCK: Final = 2**17

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
@@ -21,10 +22,9 @@ import polars as pl
 
 from engine.book import MEDIUM, Capacity
 from engine.contract import EVENT_DTYPE, MICRO, NO_ACCOUNT, EventFlag, EventKind, Reference, Side
-from engine.instruments import Instrument
+from engine.instruments import SYMBOL_PATTERN, Instrument
 from monitor.sources import Capability, Label, SourceError
-from monitor.sources.events import PARQUET_MAGIC
-from monitor.sources.files import Member
+from monitor.sources.files import PARQUET_MAGIC, Member
 from monitor.sources.mapping import AMOUNTS, COUNTS, PRICES, VALUES, Mapping, own_names, read_mapping
 from monitor.sources.steps import step
 
@@ -41,6 +41,7 @@ _MICRO_BPS: Final = 10**10
 _EPOCHS: Final = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (math.inf, 1))
 """Numbers below are whole seconds, milliseconds, microseconds or nanoseconds: times from 1973 to 5138."""
 _LARGEST: Final = 2**53
+_SYMBOL: Final = re.compile(SYMBOL_PATTERN)
 _MINUTES: Final = (1, 2, 3, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440, 10_080)
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, *(60 * minutes for minutes in _MINUTES))
 _JITTER: Final = 0.05
@@ -81,7 +82,10 @@ class SeriesSource:
         if len(rows) > MOST_SYMBOLS:
             raise SourceError(f"{len(rows)} symbols, at most {MOST_SYMBOLS} can be read in one run", str(tables[0]))
         self.step_ns = (mapping.step_ns if mapping else None) or _step_of(rows, str(tables[0]))
-        self._mapping = mapping or Mapping(name="SERIES", columns={value: value for value in given})
+        mapping = mapping or own_names(["time", *given])
+        assert mapping is not None  # a table without a value was refused
+        self._stamp = mapping.stamp
+        self._units = {value: column.unit for value in given if (column := mapping.column(value))}
         self._phase_ns = _phase_of(rows, self.step_ns)
         self._rows = {name: self._on_grid(name, rows[name]) for name in sorted(rows)}
         self.instruments = tuple(_instrument(name, self._rows[name]) for name in self._rows)
@@ -108,7 +112,7 @@ class SeriesSource:
             notes.append(f"rows stand {self._phase_ns / 1e9:g} s after a window's start; they count for all of it")
         if not self._priced:
             notes.append("there is no price: amounts are counted at a price of 1")
-        if "liquidations" in self.capabilities and not set(COUNTS) & set(self._mapping.columns):
+        if "liquidations" in self.capabilities and not set(COUNTS) & set(self._units):
             notes.append("liquidations of a row count as one, their number is not told")
         return notes + self._reject_notes()
 
@@ -153,10 +157,9 @@ class SeriesSource:
 
         def lots_of(name: str) -> float | None:
             amount = row.values.get(name)
-            column = self._mapping.column(name)
-            if amount is None or column is None:
+            if amount is None:
                 return None
-            base = amount if column.unit == "base" and self._priced else amount / price if price > 0 else math.nan
+            base = amount if self._units[name] == "base" and self._priced else amount / price if price > 0 else math.nan
             lots = base / instrument.lot
             if not 0 <= lots <= _LARGEST:
                 self._reject(f"{name} out of range, or without a price", f"{instrument.symbol} at {_iso(row.ts_ns)}")
@@ -181,9 +184,9 @@ class SeriesSource:
                 yield row.ts_ns, symbol, reference, 0, 0, round(value / instrument.tick * MICRO), 0, int(code)
         if not self._priced:
             yield row.ts_ns, symbol, reference, 0, 0, round(MICRO / instrument.tick), 0, int(Reference.LAST)
-        funding, column = row.values.get("funding"), self._mapping.column("funding")
-        if funding is not None and column is not None:
-            rate = funding * _FUNDING[column.unit]
+        funding = row.values.get("funding")
+        if funding is not None:
+            rate = funding * _FUNDING[self._units["funding"]]
             if abs(rate) < _MICRO_BPS:
                 yield row.ts_ns, symbol, reference, 0, 0, round(rate), 0, int(Reference.FUNDING_RATE)
             else:
@@ -220,9 +223,7 @@ class SeriesSource:
                 self._reject("time that cannot be read", where)
                 continue
             symbol = f"{venue}:{name}" if venue is not None else str(name)
-            try:
-                Instrument(symbol=symbol, tick_size="1", lot_size="1")
-            except ValueError:
+            if not _SYMBOL.fullmatch(symbol):
                 self._reject("symbol that cannot be used", f"{where}: {symbol[:40]!r}")
                 continue
             values = {value: self._number(value, cell[n], where) for value, cell in zip(wanted, cells, strict=True)}
@@ -247,7 +248,7 @@ class SeriesSource:
         if any(after.ts_ns < row.ts_ns for row, after in pairwise(rows)):
             self._reject("symbol whose rows were not in order; they were sorted", name)
         found: dict[int, _Row] = {}
-        ends = self._mapping.stamp == "end"
+        ends = self._stamp == "end"
         for row in sorted(rows, key=lambda row: row.ts_ns):
             k = (row.ts_ns - self._phase_ns + self.step_ns // 2) // self.step_ns + (0 if ends else 1)
             if k <= 0:

@@ -73,7 +73,6 @@ class Symbol:
         self.returns = []
         self.ofi = 0
         self.refills = []
-        self.bought = self.sold = 0
         self.values = Counter()
         self.touched_accounts = set()
 

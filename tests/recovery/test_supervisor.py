@@ -152,7 +152,7 @@ def test_a_lost_server_is_started_again_and_the_run_goes_on(tmp_path):
         live.until(lambda: live.window("rank") > reached + 2)
         live.process.send_signal(signal.SIGTERM)
         code, said = live.wait(60)
-        assert code == 143 or code == 0
+        assert code == 0  # a run without an end that was asked to stop
         assert "given up" not in said
         assert live.result()["summary"]["windows"] > 5
         assert live.wall["restarts"]["server"] == 1

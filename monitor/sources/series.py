@@ -23,6 +23,7 @@ import polars as pl
 from engine.book import MEDIUM, Capacity
 from engine.contract import EVENT_DTYPE, MICRO, NO_ACCOUNT, EventFlag, EventKind, Reference, Side
 from engine.instruments import SYMBOL_PATTERN, Instrument
+from monitor.metrics.watermark import LATEST_NS
 from monitor.sources import Capability, Label, SourceError
 from monitor.sources.files import PARQUET_MAGIC, Member
 from monitor.sources.mapping import AMOUNTS, COUNTS, PRICES, VALUES, Mapping, own_names, read_mapping
@@ -41,6 +42,8 @@ _MICRO_BPS: Final = 10**10
 _EPOCHS: Final = ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (math.inf, 1))
 """Numbers below are whole seconds, milliseconds, microseconds or nanoseconds: times from 1973 to 5138."""
 _LARGEST: Final = 2**53
+_HIGHEST: Final = 2**40
+"""Ticks beyond this are no price: in micro-ticks they must stay within 64 bits."""
 _SYMBOL: Final = re.compile(SYMBOL_PATTERN)
 _MINUTES: Final = (1, 2, 3, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440, 10_080)
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, *(60 * minutes for minutes in _MINUTES))
@@ -136,6 +139,7 @@ class SeriesSource:
             before[symbol] = ts_ns
             if missing > 0:
                 events.append((ts_ns, symbol, int(EventKind.GAP), 0, 0, 0, missing, 0))
+            row = self._within(row, self.instruments[symbol])
             prices[symbol] = self._price(row, prices.get(symbol))
             events += self._events(row, symbol, prices[symbol])
             if len(events) >= BATCH or n == len(rows) - 1:
@@ -143,6 +147,13 @@ class SeriesSource:
                 seq += len(events)
                 events = []
                 self.progress = (n + 1) / len(rows)
+
+    def _within(self, row: _Row, instrument: Instrument) -> _Row:
+        """A row without prices far beyond what is usual for its symbol; those are counted."""
+        beyond = [name for name in PRICES if (row.values.get(name) or 0.0) > _HIGHEST * instrument.tick]
+        for name in beyond:
+            self._reject(f"{name} out of range", f"{instrument.symbol} at {_iso(row.ts_ns)}")
+        return row._replace(values={**row.values, **dict.fromkeys(beyond)}) if beyond else row
 
     def _price(self, row: _Row, before: float | None) -> float:
         """What values a row's amounts: its own price, or the last there was; 1 in a series without any."""
@@ -284,7 +295,7 @@ def read_table(member: Member) -> pl.DataFrame:
 
 
 def _time_of(cell: Any, zone: tzinfo) -> int | None:
-    """UTC ns of a time: ISO 8601, a number since 1970, or a date of its own type."""
+    """UTC ns of a time: ISO 8601, a number since 1970, or a date of its own type; None for none, or one after `LATEST_NS`."""
     if isinstance(cell, str):
         text = cell.strip()
         try:
@@ -302,7 +313,7 @@ def _time_of(cell: Any, zone: tzinfo) -> int | None:
         return _time_of(datetime(cell.year, cell.month, cell.day), zone)  # noqa: DTZ001 (`zone` is given)
     if isinstance(cell, int | float) and math.isfinite(cell) and cell > 0:
         factor = next(factor for below, factor in _EPOCHS if cell < below)
-        return round(cell * factor)
+        return round(cell * factor) if cell * factor <= LATEST_NS else None
     return None
 
 

@@ -171,3 +171,12 @@ def test_events_are_forced_trades_and_references(tmp_path):
     assert forced["side"].tolist() == [Side.SELL, Side.BUY]
     codes = set(events["code"][events["kind"] == EventKind.REFERENCE].tolist())
     assert codes == {Reference.LAST, Reference.MARK, Reference.INDEX, Reference.FUNDING_RATE, Reference.OPEN_INTEREST}
+
+
+def test_prices_and_times_beyond_all_bounds_are_counted_and_harm_nothing(tmp_path):
+    rows = "2024-01-01,5,5\n2024-01-02,1e300,6\n1e300,7,7\n2024-01-03,6,6\n99999999999999999999,1,1\n"
+    source = open_source([written(tmp_path, "a.csv", "time,price,mark\n" + rows)])
+    found = rows_of(source)
+    assert [row["last_usd"] for row in found.values()] == [5, 5, 6]
+    assert [row["mark_usd"] for row in found.values()] == [5, 6, 6]
+    assert source.rejects == {"price out of range": 1, "time that cannot be read": 2}

@@ -338,6 +338,8 @@ class Reference(IntEnum):
     BEST_BID = 6
     """Best bid as the venue itself reports it, micro-ticks; for checking a rebuilt book, `qty` is its lots."""
     BEST_ASK = 7
+    FEED_LAG = 8
+    """Nanoseconds from the venue's time in a message to its arrival, the longest of a second, by both's own clocks."""
 
 
 OP_DTYPE: Final = np.dtype(

@@ -1,4 +1,4 @@
-"""The command line: `perpwatch demo | replay | convert | audit verify | risk | history | doctor`.
+"""The command line: `perpwatch demo | watch | replay | convert | audit verify | risk | history | doctor`.
 
 Exit codes: 0 done; 1 a check failed (audit, doctor) or a run broke down; 2 the input or the call is wrong (a file, a port,
 a folder, an option); 130 Ctrl-C before the end. Every error is one line that says what, where, and what to do.
@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from monitor.config import SPEED_PATTERN, FilesSpec, Format, RunConfig, VenueSpec
+from monitor.config import SPEED_PATTERN, FilesSpec, Format, LiveSpec, LiveVenue, RunConfig, Spec, VenueSpec
 from monitor.history_cli import history
 from monitor.risk.cli import risk
 from monitor.roles.kernels import CacheError, use_cache
@@ -130,6 +130,51 @@ def replay(
 
 
 @main.command()
+@click.argument("venue", type=click.Choice(get_args(LiveVenue)), metavar="VENUE")
+@click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL…")
+@click.option("--duration", type=click.IntRange(min=1), metavar="SECONDS", help="Ends after so long; without it, at Ctrl-C.")
+@click.option("--headless", is_flag=True, help="No board.")
+@_PORT
+@_OUT
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder to keep the frames in, for replay.",
+)
+@click.option("--url", metavar="WS", help="Scheme and host instead of the venue's, such as wss://testnet.example.")
+@click.option("--rest-url", metavar="HTTP", help="The same of its REST interface.")
+@_NO_BROWSER
+def watch(
+    venue: LiveVenue,
+    symbols: tuple[str, ...],
+    duration: int | None,
+    headless: bool,
+    port: int,
+    out: Path | None,
+    record: Path | None,
+    url: str | None,
+    rest_url: str | None,
+    no_browser: bool,
+) -> None:
+    """Watches the live public streams of a venue.
+
+    \b
+    VENUE: binance-futures, binance-spot, bybit, okx, deribit, bitmex,
+           kraken-futures, coinbase, dydx, hyperliquid, lighter
+    SYMBOL: as the venue writes it, such as BTCUSDT
+    """
+    _prepare()
+    if headless and out is None and record is None:
+        raise click.UsageError("nothing would be left of this run: give --out DIR, --record DIR, or a board")
+    if len(set(symbols)) != len(symbols):
+        raise _Wrong("a symbol was given twice; give each once")
+    kept = None if record is None else str(record.absolute())
+    source = LiveSpec(venue, symbols, duration, kept, url, rest_url)
+    _run(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser))
+
+
+@main.command()
 @_FILES
 @_FORMAT
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="PARQUET", required=True, help="File to write.")
@@ -198,7 +243,7 @@ def doctor(port: int) -> None:
         sys.exit(1)
 
 
-def _run(source: VenueSpec | FilesSpec, *, speed: str, out: Path | None, port: int | None, browser: bool) -> NoReturn:
+def _run(source: Spec, *, speed: str, out: Path | None, port: int | None, browser: bool) -> NoReturn:
     from monitor.bus.server import ServerError
     from monitor.roles.supervisor import RunError, run
 

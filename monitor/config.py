@@ -19,7 +19,22 @@ STEP_NS: Final = 1_000_000_000
 
 Format = Literal["auto", "lobster", "binance-futures", "frames", "orders", "series", "events"]
 
+LiveVenue = Literal[
+    "binance-futures",
+    "binance-spot",
+    "bybit",
+    "okx",
+    "deribit",
+    "bitmex",
+    "kraken-futures",
+    "coinbase",
+    "dydx",
+    "hyperliquid",
+    "lighter",
+]
+
 SPEED_PATTERN: Final = r"^(max|[0-9]+(\.[0-9]+)?x)$"
+_SYMBOL: Final = r"^[A-Za-z0-9._:/-]{1,32}$"
 _RUN_ID: Final = r"^[A-Za-z0-9_.-]{1,64}$"
 
 
@@ -63,13 +78,41 @@ class FilesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     format: Annotated[Format, msgspec.Meta(description="Format of the recordings; `auto` recognises it by content.")] = "auto"
 
 
+class LiveSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="live"):
+    """A venue's public streams as the source."""
+
+    venue: Annotated[LiveVenue, msgspec.Meta(description="Whose streams.")]
+    symbols: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=_SYMBOL)], ...],
+        msgspec.Meta(min_length=1, max_length=1024, description="Instruments, each as the venue writes it."),
+    ]
+    duration_seconds: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        msgspec.Meta(description="Seconds to record; null records until the run is stopped."),
+    ] = None
+    record_dir: Annotated[
+        str | None, msgspec.Meta(description="Folder in which the frames are kept; null keeps them only while they are needed.")
+    ] = None
+    url: Annotated[
+        Annotated[str, msgspec.Meta(pattern="^wss?://")] | None,
+        msgspec.Meta(description="Scheme and host to use instead of the venue's: a proxy, a testnet, a test."),
+    ] = None
+    rest_url: Annotated[
+        Annotated[str, msgspec.Meta(pattern="^https?://")] | None,
+        msgspec.Meta(description="The same of the venue's REST interface."),
+    ] = None
+
+
+Spec = VenueSpec | FilesSpec | LiveSpec
+
+
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One run. Every field is documented by its description, which a test demands."""
 
     run_id: Annotated[
         str, msgspec.Meta(pattern=_RUN_ID, description="Names the run in every Redis key, so that runs can share a server.")
     ]
-    source: Annotated[VenueSpec | FilesSpec, msgspec.Meta(description="Where the order events come from.")]
+    source: Annotated[Spec, msgspec.Meta(description="Where the order events come from.")]
     state_dir: Annotated[
         str, msgspec.Meta(min_length=1, description="Folder of the run's own files: this one, snapshots, journal, logs, spool.")
     ]
@@ -103,11 +146,24 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None if self.speed == "max" else float(self.speed[:-1])
 
     @property
+    def is_endless(self) -> bool:
+        """Whether the run goes on until it is stopped, so that being stopped is its end."""
+        return not isinstance(self.source, FilesSpec) and self.source.duration_seconds is None
+
+    @property
+    def live_folder(self) -> Path:
+        """Where a live source's frames lie."""
+        kept = self.source.record_dir if isinstance(self.source, LiveSpec) else None
+        return Path(kept) if kept is not None else Path(self.state_dir) / "frames"
+
+    @property
     def content_sha256(self) -> str:
         """Hash of everything that decides the results: not where files lie, nor how fast or under which id the run went."""
         source = self.source
         if isinstance(source, FilesSpec):
             source = FilesSpec(paths=tuple(Path(path).name for path in source.paths), format=source.format)
+        elif isinstance(source, LiveSpec):
+            source = LiveSpec(source.venue, source.symbols, source.duration_seconds)
         content = {"source": source, "step_ns": STEP_NS}
         return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 

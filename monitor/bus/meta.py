@@ -19,7 +19,7 @@ class RunMeta(msgspec.Struct, frozen=True):
     """Written once by feed, before its first blob. The order of `instruments` is that of the symbols in every blob."""
 
     v: int
-    source: Literal["venue", "files"]
+    source: Literal["venue", "files", "live"]
     instruments: tuple[Instrument, ...]
     capabilities: tuple[str, ...]
     accounts: int

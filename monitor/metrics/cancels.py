@@ -20,6 +20,10 @@ from monitor.metrics.catalogue import column
 
 FLEETING_NS: Final = 100_000_000
 SLOW_FLEETING_NS: Final = 2_000_000_000
+AFTER_FILL_NS: Final = 1_000_000_000
+"""So soon after a fill on the other side a cancel is one after it (CFTC cases: 2.3 s at the median; the fast ones count)."""
+RETRY_NS: Final = 1_000_000_000
+NEVER: Final = -(2**62)
 BURSTS: Final = 20
 """Parts of a window in which cancels are counted for their burstiness: 50 ms each of a second."""
 EXPLAIN_NS: Final = 250_000_000
@@ -41,6 +45,8 @@ FLOW_DTYPE: Final = np.dtype(
         ("cancels", "<i8"),
         ("cancels_buy", "<i8"),
         ("cancels_near", "<i8"),
+        ("after_fill", "<i8"),
+        ("retries", "<i8"),
         ("fleeting", "<i8"),
         ("slow_fleeting", "<i8"),
         ("replaces", "<i8"),
@@ -62,8 +68,9 @@ FLOW_DTYPE: Final = np.dtype(
 )
 """One symbol's window. `lives` counts lifetimes in bins of 1/64 of their octave, so a median is exact within 0.8%."""
 
-ACCOUNT_FLOW_DTYPE: Final = np.dtype([("window", "<i8"), ("cancels", "<i8")])
-"""One account's cancels in one symbol; of `window`, and none in any later one, so that nothing needs clearing."""
+ACCOUNT_FLOW_DTYPE: Final = np.dtype([("window", "<i8"), ("cancels", "<i8"), ("filled_ns", "<i8", (2,)), ("refused_ns", "<i8")])
+"""One account in one symbol: its cancels of `window`, and none in any later one, so that nothing needs clearing; when it last
+bought and sold, and was last refused."""
 
 PRINT_DTYPE: Final = np.dtype(
     [
@@ -84,6 +91,8 @@ _CANCELS: Final = column("cancels")
 _CANCELS_BUY: Final = column("cancels_buy")
 _CANCELS_SELL: Final = column("cancels_sell")
 _CANCELS_NEAR: Final = column("cancels_near")
+_AFTER_FILL: Final = column("cancels_after_fill")
+_RETRIES: Final = column("retries")
 _FLEETING: Final = column("fleeting_cancels")
 _SLOW_FLEETING: Final = column("slow_fleeting_cancels")
 _REPLACES: Final = column("replaces")
@@ -108,6 +117,13 @@ def new_flow(symbols: int) -> np.ndarray:
     flow["top_account"] = -1
     flow["lives_low"] = _BINS
     return flow
+
+
+def new_account_flow(symbols: int, accounts: int) -> np.ndarray:
+    """ACCOUNT_FLOW_DTYPE [symbols, accounts] that have done nothing."""
+    state = np.zeros((symbols, accounts), ACCOUNT_FLOW_DTYPE)
+    state["filled_ns"] = state["refused_ns"] = NEVER
+    return state
 
 
 def new_prints(symbols: int, *, levels: bool) -> np.ndarray:
@@ -155,6 +171,19 @@ def on_cancel(flow: Any, side: int, lots: int, near: bool, burst: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def on_reject(flow: Any, throttled: bool) -> None:
+    flow["rejects"] += 1
+    flow["throttled"] += throttled
+
+
+@njit(cache=True, nogil=True)
+def on_reject_of(flow: Any, account_flow: Any, now_ns: int) -> None:
+    """The refusal is of an account's op."""
+    flow["retries"] += now_ns - account_flow["refused_ns"] <= RETRY_NS
+    account_flow["refused_ns"] = now_ns
+
+
+@njit(cache=True, nogil=True)
 def on_cancelled_order(flow: Any, life_ns: int, whole: bool) -> None:
     """The life so far of the order whose cancel was just counted; `whole` when nothing of it rests any more."""
     if life_ns < FLEETING_NS:
@@ -170,8 +199,9 @@ def on_cancelled_order(flow: Any, life_ns: int, whole: bool) -> None:
 
 
 @njit(cache=True, nogil=True)
-def on_cancel_by(flow: Any, account_flow: Any, account: int, window: int) -> None:
+def on_cancel_by(flow: Any, account_flow: Any, account: int, side: int, now_ns: int, window: int) -> None:
     """Counts a cancel for its account. The first account in number among those with the most cancels is the top one."""
+    flow["after_fill"] += now_ns - account_flow["filled_ns"][1 - side] <= AFTER_FILL_NS
     if account_flow["window"] != window:
         account_flow["window"] = window
         account_flow["cancels"] = 0
@@ -267,6 +297,8 @@ def close(flow: Any, out: Any) -> int:
     out[_CANCELS_BUY] = flow["cancels_buy"]
     out[_CANCELS_SELL] = flow["cancels"] - flow["cancels_buy"]
     out[_CANCELS_NEAR] = flow["cancels_near"]
+    out[_AFTER_FILL] = flow["after_fill"]
+    out[_RETRIES] = flow["retries"]
     out[_FLEETING] = flow["fleeting"]
     out[_SLOW_FLEETING] = flow["slow_fleeting"]
     out[_REPLACES] = flow["replaces"]
@@ -288,6 +320,8 @@ def close(flow: Any, out: Any) -> int:
     flow["cancels"] = 0
     flow["cancels_buy"] = 0
     flow["cancels_near"] = 0
+    flow["after_fill"] = 0
+    flow["retries"] = 0
     flow["fleeting"] = 0
     flow["slow_fleeting"] = 0
     flow["replaces"] = 0

@@ -23,7 +23,7 @@ Layer = Literal["data", "pricing", "margin", "execution", "post-trade"]
 
 class Metric(msgspec.Struct, frozen=True):
     """One column. `needs` is the capability a source must have for it (see `monitor.sources`), or empty; of capabilities that
-    `|` parts, one will do."""
+    `|` parts, one will do; of those that `&` joins, all are needed."""
 
     name: str
     family: Family
@@ -34,7 +34,7 @@ class Metric(msgspec.Struct, frozen=True):
 
     def told_by(self, capabilities: Collection[str]) -> bool:
         """Whether a source with these capabilities gives it."""
-        return not self.needs or any(need in capabilities for need in self.needs.split("|"))
+        return not self.needs or any(set(need.split("&")) <= set(capabilities) for need in self.needs.split("|"))
 
 
 def _metrics(family: Family, layer: Layer, rows: list[tuple[str, str, str, str]]) -> list[Metric]:
@@ -48,6 +48,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = tuple(
         ("gaps", "count", "", "GAP events of the symbol, or of no symbol"),
         ("crossed_ms", "ms", "book", "time within the window in which best bid ≥ best ask"),
         ("book_age_ms", "ms", "book", "window end − time of the last event that touched the book"),
+        ("feed_lag_ms", "ms", "arrival", "longest way of a message: arrival − the venue's time in it, by their own clocks"),
     ])
     + _metrics("cancels", "execution", [
         ("adds", "count", "book", "orders that came to rest (L3) or increases of a level's size (L2)"),
@@ -56,11 +57,14 @@ CATALOGUE: Final[tuple[Metric, ...]] = tuple(
         ("cancels_buy", "count", "book", "cancels on the bid side"),
         ("cancels_sell", "count", "book", "cancels on the ask side"),
         ("cancels_near", "count", "book", "cancels at prices within 10 bps of the mid before them"),
+        ("cancels_after_fill", "count", "accounts",
+         "cancels within a second after the same account traded on the other side (RISK-SPEC 10, opposite-side fill)"),
         ("fleeting_cancels", "count", "orders", "cancels, full or partial, of orders that had rested < 100 ms"),
         ("slow_fleeting_cancels", "count", "orders", "the same < 2 s (RISK-SPEC 10, fleeting)"),
         ("replaces", "count", "orders", "orders taken out to be entered anew: amended out of their place, or quoted anew"),
         ("rejects", "count", "ops", "ops refused"),
         ("throttled", "count", "ops", "of those, refused by the throttle or in a ban"),
+        ("retries", "count", "ops&accounts", "ops refused within a second after the account's last refusal in the symbol"),
         ("added_lots", "lots", "book", "lots of the adds"),
         ("cancelled_lots", "lots", "book", "lots of the cancels"),
         ("trades", "count", "trades", "fills, hidden ones included"),
@@ -126,9 +130,15 @@ CATALOGUE: Final[tuple[Metric, ...]] = tuple(
         ("liquidated_short_usd", "usd", "liquidations", "quote value of those that bought: shorts"),
         ("takeovers", "count", "accounts", "positions that the insurance fund took over"),
         ("deleveraged_lots", "lots", "accounts", "lots closed by auto-deleveraging"),
+        *((f"bankruptcies_{percent}pct_to_depth", "ratio", "accounts&deep_book",
+           f"value of the longs whose equity a fall of {percent}% here would use up / bids within {percent}% of mid; or of the"
+           " shorts against the asks, if that is more")
+          for percent in (1, 2, 5)),
+        ("accounts_reminded", "count", "accounts",
+         "accounts with a position here told to be at REMIND or worse, or unknown (Binance: uniMMR under 150%)"),
         ("accounts_restricted", "count", "accounts",
-         "accounts with a position here that may only reduce: told to be at REDUCE_ONLY or worse, or unknown"),
-        ("accounts_liquidating", "count", "accounts", "of those, at LIQUIDATE or CLAIM"),
+         "accounts with a position here that may only reduce: told to be at REDUCE_ONLY or worse, or unknown (under 120%)"),
+        ("accounts_liquidating", "count", "accounts", "of those, at LIQUIDATE or CLAIM (under 105%)"),
         ("deposits_usd", "usd", "accounts", "paid into the wallets of accounts that had a position here in the window"),
         ("withdrawals_usd", "usd", "accounts", "taken out of them"),
         ("funding_paid_usd", "usd", "accounts", "funding they paid, less what they got; over all symbols of an account"),

@@ -9,13 +9,25 @@ from numba import njit
 
 from monitor.metrics.catalogue import column
 
-DATA_DTYPE: Final = np.dtype([("messages", "<i8"), ("late", "<i8"), ("gaps", "<i8"), ("touched_ns", "<i8"), ("touched", "<i8")])
-"""One symbol's window; `touched_ns` is the time of the last event that touched the book, if `touched`."""
+DATA_DTYPE: Final = np.dtype(
+    [
+        ("messages", "<i8"),
+        ("late", "<i8"),
+        ("gaps", "<i8"),
+        ("touched_ns", "<i8"),
+        ("touched", "<i8"),
+        ("lag_ns", "<i8"),
+        ("lagged", "<i8"),
+    ]
+)
+"""One symbol's window; `touched_ns` is the time of the last event that touched the book, if `touched`; `lag_ns` the longest
+way of a message, if `lagged`."""
 
 _MESSAGES: Final = column("messages")
 _LATE: Final = column("late")
 _GAPS: Final = column("gaps")
 _BOOK_AGE: Final = column("book_age_ms")
+_FEED_LAG: Final = column("feed_lag_ms")
 
 
 def new_data(symbols: int) -> np.ndarray:
@@ -30,12 +42,21 @@ def on_touched(data: Any, now_ns: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def on_lag(data: Any, lag_ns: int) -> None:
+    """A FEED_LAG reference."""
+    data["lag_ns"] = max(data["lag_ns"], lag_ns) if data["lagged"] else lag_ns
+    data["lagged"] = 1
+
+
+@njit(cache=True, nogil=True)
 def close(data: Any, end_ns: int, out: Any) -> None:
     """Writes the family's metrics, but the time crossed, into `out` [M] and starts the next window."""
     out[_MESSAGES] = data["messages"]
     out[_LATE] = data["late"]
     out[_GAPS] = data["gaps"]
     out[_BOOK_AGE] = (end_ns - data["touched_ns"]) / 1e6 if data["touched"] else np.nan
+    out[_FEED_LAG] = data["lag_ns"] / 1e6 if data["lagged"] else np.nan
+    data["lagged"] = 0
     data["messages"] = 0
     data["late"] = 0
     data["gaps"] = 0

@@ -37,6 +37,7 @@ _LIQUIDATED_LONG: Final = column("liquidated_long_usd")
 _LIQUIDATED_SHORT: Final = column("liquidated_short_usd")
 _TAKEOVERS: Final = column("takeovers")
 _DELEVERAGED: Final = column("deleveraged_lots")
+_REMINDED: Final = column("accounts_reminded")
 _RESTRICTED: Final = column("accounts_restricted")
 _LIQUIDATING: Final = column("accounts_liquidating")
 _DEPOSITS: Final = column("deposits_usd")
@@ -48,6 +49,7 @@ _LIQUIDATION_COST: Final = column("liquidation_cost_usd")
 _LIQUIDATION: Final = int(EventFlag.LIQUIDATION)
 _TAKEOVER: Final = int(Reason.TAKEOVER)
 _DELEVERAGE: Final = int(Reason.DELEVERAGED)
+_REMIND: Final = int(AccountLevel.REMIND)
 _REDUCE_ONLY: Final = int(AccountLevel.REDUCE_ONLY)
 _LIQUIDATE: Final = int(AccountLevel.LIQUIDATE)
 _CLAIM: Final = int(AccountLevel.CLAIM)
@@ -128,11 +130,12 @@ def close(state: Any, value_usd: float, out: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def close_accounts(symbol: Any, positions: Any, holders: Any, levels: Any, money: Any, out: Any) -> None:
-    """Counts the accounts with a position here that may only reduce, of those the ones being liquidated, and adds up `money`.
+    """Counts the accounts with a position here that were reminded, may only reduce, are liquidated; and adds up `money`.
 
     `positions` int64 [N], `holders` of `monitor.metrics.leverage`, `levels` int64 [N] the AccountLevel of each as told last,
     `money` MONEY_DTYPE [N]. Money is that of every account that had a position here in the window.
     """
+    reminded = 0
     restricted = 0
     liquidating = 0
     sums = np.zeros(5, np.int64)
@@ -143,10 +146,13 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, levels: Any, money
         sums[2] -= money[a]["funding"]
         sums[3] -= money[a]["fees"]
         sums[4] -= money[a]["liquidation"]
+        if positions[a] != 0 and levels[a] >= _REMIND:
+            reminded += 1
         if positions[a] != 0 and levels[a] >= _REDUCE_ONLY:
             restricted += 1
             if levels[a] == _LIQUIDATE or levels[a] == _CLAIM:
                 liquidating += 1
+    out[_REMINDED] = reminded
     out[_RESTRICTED] = restricted
     out[_LIQUIDATING] = liquidating
     out[_DEPOSITS] = sums[0] / 1e6

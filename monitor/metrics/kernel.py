@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from engine.book import NO_SYMBOL, apply_event, level_qty, order_lookup, top_levels
-from engine.contract import MICRO, EventFlag, EventKind, Reason
+from engine.contract import MICRO, EventFlag, EventKind, Reason, Reference
 from monitor.metrics import cancels, data, depth, forced, impact, leverage, prices, shape
 
 BOARD_LEVELS: Final = 20
@@ -77,6 +77,7 @@ _ACK: Final = int(EventKind.ACK)
 _LEDGER: Final = int(EventKind.LEDGER)
 _ASSIGN: Final = int(EventKind.ASSIGN)
 _STANDING: Final = int(EventKind.STANDING)
+_FEED_LAG: Final = int(Reference.FEED_LAG)
 _THROTTLED: Final = int(Reason.THROTTLED)
 _BANNED: Final = int(Reason.BANNED)
 _AMENDED: Final = int(Reason.AMENDED)
@@ -272,6 +273,7 @@ def _close(
     end_ns = window * rules["step_ns"]
     window_index[row] = window
     lot_usd = np.zeros(len(symbols))
+    reach_usd = np.zeros((len(symbols), 2, len(shape.FAR)))
     for s in range(len(symbols)):
         symbol = symbols[s]
         out = values[row, s]
@@ -287,10 +289,13 @@ def _close(
         impact.close(symbol["impact"], window, rules["step_ns"], depth.SAMPLES, rules["decay"], symbol["value_usd"], price, out)
         state = symbol["depth"]
         shape.close(books[s], state["mid"], state["known"], rules["deep"], rules["accounts"], scratch, symbol["value_usd"], out)
+        if rules["accounts"] and rules["deep"] and state["known"]:
+            shape.reach(books[s], state["mid"], symbol["value_usd"], reach_usd[s])
         lot_usd[s] = symbol["value_usd"] * prices.valuation(symbol["prices"], mid)
     if rules["accounts"]:
         standing = np.zeros(len(cash_micro))
-        leverage.value_accounts(symbols, positions, holders, cash_micro, lot_usd, standing)
+        equity_micro = cash_micro.copy()
+        leverage.value_accounts(symbols, positions, holders, equity_micro, lot_usd, standing)
     for s in range(len(symbols)):
         symbol = symbols[s]
         out = values[row, s]
@@ -299,6 +304,7 @@ def _close(
         top_accounts[1, row, s] = -1
         if rules["accounts"]:
             forced.close_accounts(symbol, positions[s], holders[s], levels, money, out)
+            leverage.close_bankruptcies(symbol, positions[s], holders[s], equity_micro, lot_usd[s], reach_usd[s], out)
             held, top_accounts[1, row, s] = leverage.close_accounts(symbol, positions[s], holders[s], opening[s], standing, out)
             if not known:
                 lots = held
@@ -381,6 +387,8 @@ def _apply(
     symbol["data"]["late"] += late
     if kind == _GAP:
         symbol["data"]["gaps"] += 1
+    elif kind == _REFERENCE and event["code"] == _FEED_LAG:
+        data.on_lag(symbol["data"], event["price"])
     elif kind == _REFERENCE:
         prices.on_reference(symbol["prices"], event["code"], event["price"], event["ts_ns"])
     elif kind == _ASSIGN:
@@ -393,10 +401,12 @@ def _apply(
         if counts and kind in (_ADD, _CANCEL, _TRADE, _LEVEL, _REJECT):
             symbol["data"]["messages"] += 1
         if kind == _REJECT:
-            symbol["flow"]["rejects"] += counts
-            symbol["flow"]["throttled"] += counts and event["code"] in (_THROTTLED, _BANNED)
+            if counts:
+                cancels.on_reject(symbol["flow"], event["code"] in (_THROTTLED, _BANNED))
+                if 0 <= event["account"] < len(cash_micro):
+                    cancels.on_reject_of(symbol["flow"], account_flow[s, event["account"]], now_ns)
         elif kind == _TRADE:
-            _trade(rules, time, event, now_ns, counts, symbol, prints[s], positions[s], holders[s], cash_micro)
+            _trade(rules, time, event, now_ns, counts, symbol, account_flow[s], prints[s], positions[s], holders[s], cash_micro)
         takes_maker = kind == _TRADE and rules["orders"] and not event["flags"] & _HIDDEN
         if kind in (_ADD, _CANCEL, _LEVEL, _CLEAR) or takes_maker:
             tenth = (now_ns - (time["window"] - 1) * rules["step_ns"]) // (rules["step_ns"] // depth.SAMPLES)
@@ -412,6 +422,7 @@ def _trade(
     now_ns: int,
     counts: bool,
     symbol: Any,
+    account_flow: Any,
     prints: Any,
     positions: Any,
     holders: Any,
@@ -430,6 +441,15 @@ def _trade(
     if rules["accounts"]:
         _fill(time, event, event["account"], event["side"], symbol, positions, holders, cash_micro)
         _fill(time, event, event["contra_account"], 1 - event["side"], symbol, positions, holders, cash_micro)
+        if counts:
+            _note_fill(account_flow, event["account"], np.int64(event["side"]), now_ns)
+            _note_fill(account_flow, event["contra_account"], np.int64(1 - event["side"]), now_ns)
+
+
+@njit(cache=True, nogil=True)
+def _note_fill(account_flow: Any, account: int, side: int, now_ns: int) -> None:
+    if 0 <= account < len(account_flow):
+        account_flow[account]["filled_ns"][side] = now_ns
 
 
 @njit(cache=True, nogil=True)
@@ -479,7 +499,8 @@ def _change_book(
         cancels.on_cancel(symbol["flow"], side, event["qty"], near, burst)
         symbol["flow"]["replaces"] += event["code"] in (_AMENDED, _REPLACED)
         if 0 <= event["account"] < len(account_flow):
-            cancels.on_cancel_by(symbol["flow"], account_flow[event["account"]], event["account"], time["window"])
+            account = event["account"]
+            cancels.on_cancel_by(symbol["flow"], account_flow[account], account, side, now_ns, time["window"])
         slot = order_lookup(book, event["order_id"])
         if slot >= 0:
             order = book["orders"][slot]

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 
 from monitor.metrics.catalogue import column
+from monitor.metrics.shape import FAR
 
 MAX_LEVERAGE: Final = 125.0
 
@@ -40,6 +41,8 @@ _POSITIONS: Final = column("positions")
 _UNDERWATER: Final = column("underwater")
 _TOP_SHARE: Final = column("top_position_share")
 _HHI: Final = column("hhi_open_interest")
+_BANKRUPTCIES: Final = column("bankruptcies_1pct_to_depth")
+"""Those of 2% and 5% follow it."""
 
 
 @njit(cache=True, nogil=True)
@@ -61,13 +64,13 @@ def on_change(symbol: Any, positions: Any, holders: Any, cash_micro: Any, accoun
 
 
 @njit(cache=True, nogil=True)
-def value_accounts(symbols: Any, positions: Any, holders: Any, cash_micro: Any, lot_usd: Any, leverage: Any) -> None:
+def value_accounts(symbols: Any, positions: Any, holders: Any, equity_micro: Any, lot_usd: Any, leverage: Any) -> None:
     """Fills `leverage` [N] at the prices `lot_usd` [S] of one lot; negative where equity ≤ 0, 0 without a position.
 
-    `positions` int64 [S, N]. Each position's value is rounded to whole micro-units of the quote, so that sums are of integers.
+    `positions` int64 [S, N]; `equity_micro` int64 [N] holds the cash and gets the positions' value. That is rounded to whole
+    micro-units of the quote, so that sums are of integers.
     """
-    equity_micro = cash_micro.copy()
-    notional_micro = np.zeros(len(cash_micro), np.int64)
+    notional_micro = np.zeros(len(equity_micro), np.int64)
     for s in range(len(symbols)):
         lot_micro = 1e6 * lot_usd[s]
         for i in range(symbols[s]["holders"]):
@@ -157,6 +160,32 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leve
     out[_P50] = min(ranked[(kept + 1) // 2 - 1], MAX_LEVERAGE)
     out[_P90] = min(ranked[(9 * kept + 9) // 10 - 1], MAX_LEVERAGE)
     return open_interest, top_account
+
+
+@njit(cache=True, nogil=True)
+def close_bankruptcies(
+    symbol: Any, positions: Any, holders: Any, equity_micro: Any, lot_usd: float, reach_usd: Any, out: Any
+) -> None:
+    """Writes how the positions that a move in this symbol alone would ruin compare with the book on the way.
+
+    A long is ruined by a fall of its account's equity over its value, a short by such a rise. `equity_micro` int64 [N] and
+    `lot_usd` are those of `value_accounts`; `reach_usd` [2, 3] is what is displayed within `shape.FAR` of mid. Missing while
+    a side has nothing there.
+    """
+    ruined = np.zeros((2, len(FAR)))
+    for i in range(symbol["holders"]):
+        a = holders[i]["account"]
+        value_usd = abs(positions[a]) * lot_usd
+        if value_usd > 0.0:
+            side = 0 if positions[a] > 0 else 1  # a long sells into the bids
+            for k in range(len(FAR)):
+                if equity_micro[a] / 1e6 <= FAR[k] * value_usd:
+                    ruined[side, k] += value_usd
+    for k in range(len(FAR)):
+        if reach_usd[0, k] > 0.0 and reach_usd[1, k] > 0.0:
+            out[_BANKRUPTCIES + k] = max(ruined[0, k] / reach_usd[0, k], ruined[1, k] / reach_usd[1, k])
+        else:
+            out[_BANKRUPTCIES + k] = np.nan
 
 
 @njit(cache=True, nogil=True)

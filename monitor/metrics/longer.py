@@ -17,19 +17,18 @@ from monitor.metrics.catalogue import METRIC_NAMES
 SECONDS: Final = (10, 60)
 
 _SUMMED: Final = frozenset((
-    "messages", "late", "gaps", "crossed_ms",
-    "adds", "cancels", "cancels_buy", "cancels_sell", "cancels_near", "fleeting_cancels", "slow_fleeting_cancels", "replaces",
-    "rejects", "throttled", "added_lots", "cancelled_lots", "trades", "traded_lots", "signed_lots", "ofi_lots",
-    "open_interest_change_lots", "liquidations", "liquidated_lots", "liquidated_long_usd", "liquidated_short_usd", "takeovers",
-    "deleveraged_lots", "deposits_usd", "withdrawals_usd", "funding_paid_usd", "fees_paid_usd", "liquidation_cost_usd",
-    "return_bps",
+    "messages", "late", "gaps", "crossed_ms", "adds", "cancels", "cancels_buy", "cancels_sell", "cancels_near",
+    "cancels_after_fill", "fleeting_cancels", "slow_fleeting_cancels", "replaces", "rejects", "throttled", "retries",
+    "added_lots", "cancelled_lots", "trades", "traded_lots", "signed_lots", "ofi_lots", "open_interest_change_lots",
+    "liquidations", "liquidated_lots", "liquidated_long_usd", "liquidated_short_usd", "takeovers", "deleveraged_lots",
+    "deposits_usd", "withdrawals_usd", "funding_paid_usd", "fees_paid_usd", "liquidation_cost_usd", "return_bps",
 ))  # fmt: skip
 _AVERAGED: Final = frozenset((
     "spread_bps", "depth_bid_5_usd", "depth_ask_5_usd", "depth_bid_10bps_usd", "depth_ask_10bps_usd", "levels_10bps",
     "slippage_buy_bps", "slippage_sell_bps", "slippage_2x_bps", "slippage_convexity_bps", "usual_depth_usd", "leverage_new",
 ))  # fmt: skip
 _BY_CANCELS: Final = frozenset(("lifetime_p50_ms", "cancel_burstiness", "top_cancel_share"))
-_LARGEST: Final = frozenset(("resilience_ms",))
+_LARGEST: Final = frozenset(("resilience_ms", "feed_lag_ms"))
 
 
 def longer(rows: pl.DataFrame, seconds: int) -> pl.DataFrame:

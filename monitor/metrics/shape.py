@@ -17,6 +17,8 @@ from monitor.metrics.depth import NEAR
 
 TOP: Final = 5
 DISTANCES: Final = (5e-4, 25e-4, 50e-4)
+FAR: Final = (1e-2, 2e-2, 5e-2)
+"""Distances at which the book is held against positions (see `monitor.metrics.leverage`)."""
 
 _BID_5: Final = column("depth_bid_5bps_usd")
 _ASK_5: Final = column("depth_ask_5bps_usd")
@@ -68,6 +70,22 @@ def _bands(book: Any, side: int, mid: float, value_usd: float, out: Any) -> None
     out[_BID_5 if side == 0 else _ASK_5] = near
     out[_BID_25 if side == 0 else _ASK_25] = wide
     out[_BID_50 if side == 0 else _ASK_50] = widest
+
+
+@njit(cache=True, nogil=True)
+def reach(book: Any, mid: float, value_usd: float, out: Any) -> None:
+    """Adds the value of what is displayed within each distance of `FAR` from mid to `out` [2 sides, 3]."""
+    for side in range(2):
+        price, lots = next_level(book, side, 0)
+        while price != 0:
+            away = _away(side, price, mid)
+            if away > FAR[2]:
+                break
+            worth = float(price) * lots * value_usd
+            for k in range(len(FAR)):
+                if away <= FAR[k]:
+                    out[side, k] += worth
+            price, lots = next_level(book, side, price)
 
 
 @njit(cache=True, nogil=True)

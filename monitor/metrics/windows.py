@@ -147,7 +147,7 @@ class WindowEngine:
             state["value_usd"] = instrument.notional_micro / 1e6
             state["notional_micro"] = instrument.notional_micro
         self._books = new_books(capacity, n)
-        self._account_flow = np.zeros((n, known_accounts), cancels.ACCOUNT_FLOW_DTYPE)
+        self._account_flow = cancels.new_account_flow(n, known_accounts)
         self._prints = cancels.new_prints(n, levels="orders" not in capabilities)
         self._positions = np.zeros((n, known_accounts), np.int64)
         self._holders = np.zeros((n, known_accounts), leverage.HOLDER_DTYPE)

@@ -8,7 +8,7 @@ same content, and those up to the checkpoint, which stand in the stream, are not
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -16,13 +16,14 @@ import numpy as np
 from engine.simulation import SimulationConfig
 from monitor.bus.meta import SCHEMA_VERSION, RunMeta, write_meta
 from monitor.bus.position import Position
-from monitor.config import FilesSpec, RunConfig, VenueSpec
+from monitor.config import FilesSpec, LiveSpec, RunConfig, VenueSpec
 from monitor.history.export import READER
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.windows import WindowEngine
 from monitor.roles.pace import Pace
 from monitor.roles.publish import Publisher
 from monitor.roles.runtime import Role, State, log, run_role
+from monitor.sources import Resumable
 from monitor.sources.venue import VenueSource
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ SNAPSHOT_WINDOWS: Final = 600
 tenth of one."""
 
 _GAPS: Final = METRIC_NAMES.index("gaps")
+_KINDS: Final[dict[type, Literal["venue", "files", "live"]]] = {VenueSpec: "venue", FilesSpec: "files", LiveSpec: "live"}
 
 
 class _State(msgspec.Struct):
@@ -59,12 +61,12 @@ class Feed:
         )
         self._meta = RunMeta(
             v=SCHEMA_VERSION,
-            source="venue" if isinstance(spec, VenueSpec) else "files",
+            source=_KINDS[type(spec)],
             instruments=source.instruments,
             capabilities=tuple(sorted(source.capabilities)),
             accounts=source.accounts,
             step_ns=source.step_ns,
-            live_from_ns=spec.live_from_ns if isinstance(spec, VenueSpec) else None,
+            live_from_ns=_live_from_ns(config),
             until_ns=spec.end_ns if isinstance(spec, VenueSpec) else None,
         )
         readers = ("guard", "score", "rank") + ((READER,) if config.out_dir is not None else ())
@@ -82,6 +84,8 @@ class Feed:
         self._beat("recovering" if self._publisher.published else "running")
         stopped = False
         for batch in self._source.batches():
+            if not len(batch):
+                self._waiting()
             for piece in self._pace.pieces(batch, self._waiting):
                 self._take(self._engine.push(piece))
                 self._publisher.flush_if_old()
@@ -89,12 +93,10 @@ class Feed:
             if self._may_stop():
                 stopped = True
                 break
-            if isinstance(self._source, VenueSource) and self._closed - self._snapshot_closed >= SNAPSHOT_WINDOWS:
+            if isinstance(self._source, Resumable) and self._closed - self._snapshot_closed >= SNAPSHOT_WINDOWS:
                 self._snapshot(self._source)
         self._take(self._engine.finish())
-        endless = (
-            self._meta.source == "venue" and self._meta.until_ns is None and self._publisher.phase(self._newest_ns) == "LIVE"
-        )
+        endless = self._role.config.is_endless and self._publisher.phase(self._newest_ns) == "LIVE"
         labels = [msgspec.to_builtins(label) for label in self._source.labels()]
         self._publisher.end(
             {
@@ -138,7 +140,7 @@ class Feed:
             phase=self._publisher.phase(self._newest_ns),
         )
 
-    def _snapshot(self, source: VenueSource) -> None:
+    def _snapshot(self, source: Resumable) -> None:
         # What a snapshot has behind it must be in the stream: it is not computed again.
         self._publisher.flush()
         state = _State(self._engine.snapshot(), self._closed, self._gaps, self._newest_ns)
@@ -147,7 +149,7 @@ class Feed:
         self._role.snapshot_position = str(Position(self._newest_ns // self._meta.step_ns))
 
     def _restore(self) -> None:
-        if not isinstance(self._source, VenueSource):
+        if not isinstance(self._source, Resumable):
             return
         saved = self._source.load()
         if saved is None:
@@ -162,9 +164,21 @@ class Feed:
         log.info("feed recovered: snapshot at %s, published up to %s", position, self._role.committer.position)
 
 
+def _live_from_ns(config: RunConfig) -> int | None:
+    """Event time from which windows are LIVE; None for a replay."""
+    spec = config.source
+    if isinstance(spec, VenueSpec):
+        return spec.live_from_ns
+    return 0 if isinstance(spec, LiveSpec) else None
+
+
 def open_source(config: RunConfig, epoch: int) -> Source:
     """The source that `config` describes. Raises SourceError, or engine.journal.FencedError for a venue that was taken over."""
     spec = config.source
+    if isinstance(spec, LiveSpec):
+        from monitor.sources.live import LiveSource
+
+        return LiveSource(config.live_folder, Path(config.state_dir), keep=spec.record_dir is not None)
     if isinstance(spec, FilesSpec):
         from monitor.sources.detect import open_source as open_files  # the parsers' kernels are for files alone
 

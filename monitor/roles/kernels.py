@@ -71,7 +71,7 @@ def mark_warm(config: RunConfig) -> None:
 
 def _stamp(config: RunConfig) -> Path:
     source = config.source
-    kind = f"files-{source.format}" if isinstance(source, FilesSpec) else "venue"
+    kind = f"files-{source.format}" if isinstance(source, FilesSpec) else type(source).__name__
     return Path(os.environ[_VARIABLE]) / f"warm-{kind}-{_digest(_code())[:16]}"
 
 

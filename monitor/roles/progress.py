@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from monitor.config import RunConfig, VenueSpec
+from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.roles.runtime import Health
 
 _FOLLOWERS: Final = ("guard", "score", "rank")
@@ -71,8 +71,8 @@ class Progress:
 
 def _phase(config: RunConfig, feed: Health) -> str:
     source = config.source
-    if not isinstance(source, VenueSpec):
+    if isinstance(source, FilesSpec):
         return "replaying"
-    if feed.phase == "HISTORY":
+    if isinstance(source, VenueSpec) and feed.phase == "HISTORY":
         return f"simulating {source.history_seconds // 60} minutes of history"
     return "live" if source.duration_seconds is None else f"live for {source.duration_seconds} s"

@@ -29,7 +29,7 @@ from monitor.bus.keys import Keys
 from monitor.bus.position import START, Position
 from monitor.bus.server import Server, ServerError, start_server
 from monitor.bus.streams import StreamError
-from monitor.config import ConfigError, RunConfig, VenueSpec, parse_config, save_config
+from monitor.config import ConfigError, FilesSpec, LiveSpec, RunConfig, parse_config, save_config
 from monitor.history.export import READER, Exporter, ExportError, prepare_folder
 from monitor.process import end, spawn_bound
 from monitor.roles.children import STRIKES, Child
@@ -201,6 +201,9 @@ class _Supervisor:
         self._children = [
             Child(name, [sys.executable, "-m", f"monitor.roles.{name}", str(path)], logs / f"{name}.log") for name in ROLES
         ]
+        if isinstance(config.source, LiveSpec):
+            argv = [sys.executable, "-m", "monitor.roles.capture", str(path)]
+            self._children.append(Child("capture", argv, logs / "capture.log"))
         self._board: Child | None = None
         if config.board_port is not None:
             argv = [sys.executable, "-m", "dashboards", "--config", str(path)]
@@ -234,8 +237,7 @@ class _Supervisor:
             for child in self._children:
                 child.end()
             self._forget_run()
-        endless = isinstance(self._config.source, VenueSpec) and self._config.source.duration_seconds is None
-        return self._signals.exit_code if self._stopping and not endless else 0
+        return self._signals.exit_code if self._stopping and not self._config.is_endless else 0
 
     def _go(self, progress: Progress) -> None:
         """Keeps everything going until the run's end has passed through every role, or the second signal."""
@@ -288,7 +290,7 @@ class _Supervisor:
         if code is None:
             return
         position = self._position_of(child.name)
-        if code == 0 and position.is_end:
+        if code == 0 and (position.is_end or child.name == "capture"):
             child.finished = True
             return
         if code == EXIT_INPUT or (child is self._board and code in _BOARD_FATAL):
@@ -392,7 +394,7 @@ class _Supervisor:
 
     def _keep_board(self) -> None:
         """After a recording's end its board stays up until the next signal: at full speed that is when people look at it."""
-        if self._board is None or self._stopping or isinstance(self._config.source, VenueSpec):
+        if self._board is None or self._stopping or not isinstance(self._config.source, FilesSpec):
             return
         print(f"the run has ended; the board stays at {self._board_url} until Ctrl-C")
         while not self._signals.count:

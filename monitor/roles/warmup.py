@@ -14,13 +14,14 @@ from typing import Final
 
 import msgspec
 
-from monitor.config import ConfigError, RunConfig, VenueSpec, load_config
+from monitor.config import ConfigError, FilesSpec, LiveSpec, RunConfig, VenueSpec, load_config
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles.runtime import EXIT_INPUT
 from monitor.sources import SourceError
 
 _WINDOWS: Final = 64
 """Enough closed windows for every kernel of the detectors to have run."""
+_START_MS: Final = 1_767_225_600_000
 _MOST_S: Final = 2.0
 """How long events are drawn after the first batch has gone through (which is when the compiling is over)."""
 
@@ -35,6 +36,8 @@ def warm_up(config: RunConfig) -> None:
 
     # The venue's matching engine takes most of the time.
     print("the source, which takes a minute or two" if isinstance(config.source, VenueSpec) else "the source", flush=True)
+    if isinstance(config.source, LiveSpec):
+        config = msgspec.structs.replace(config, source=_recording(Path(config.state_dir)))
     source = open_source(config, epoch=1)
     engine = WindowEngine(
         source.instruments, source.capabilities, source.capacity, source.accounts, source.step_ns, source.lateness_ns
@@ -54,6 +57,14 @@ def warm_up(config: RunConfig) -> None:
     symbols = tuple(instrument.symbol for instrument in source.instruments)
     panel = Panel(symbols, METRIC_NAMES)
     panel.process(np.arange(1, _WINDOWS + 1), np.ones((_WINDOWS, len(symbols), len(METRIC_NAMES))))
+
+
+def _recording(folder: Path) -> FilesSpec:
+    """A recording to warm up on before there is any frame: what a live source does is the same."""
+    book = b'{"topic":"orderbook.50.X","type":"snapshot","ts":%d,"data":{"s":"X","b":[["1","2"]],"a":[["3","4"]],"u":%d}}'
+    path = folder / "frames"
+    path.write_bytes(b"\n".join(book % (_START_MS + 1000 * n, n) for n in range(2 * _WINDOWS)))
+    return FilesSpec((str(path),), "frames")
 
 
 def main() -> int:

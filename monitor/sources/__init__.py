@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,7 @@ Capability = Literal[
     "funding",
     "open_interest",
     "liquidations",
+    "arrival",
 ]
 """What a source can tell. A metric whose `needs` is not among a source's capabilities is missing, never zero.
 
@@ -40,9 +41,12 @@ trades         fills with the aggressor's side
 last           a last price, where fills are not told
 mark, index, funding, open_interest    those reference values
 liquidations   which trades are of forced orders
+arrival        when messages came in, by a clock beside the venue's
 """
 
 ALL_CAPABILITIES: Final[frozenset[Capability]] = frozenset(get_args(Capability))
+VENUE_CAPABILITIES: Final = ALL_CAPABILITIES - {"arrival"}
+"""What a venue tells of itself: no message takes any time to it."""
 
 
 class SourceError(Exception):
@@ -138,3 +142,14 @@ class Source(Protocol):
 
     def labels(self) -> Sequence[Label]:
         """The truth about stretches of this input, where it is known; otherwise empty."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A source that can go on from where it was, so that what comes back after a crash need not read all of it again."""
+
+    def save(self, beside: bytes) -> None:
+        """Keeps the present state between two batches, and `beside`, whole or not at all."""
+
+    def load(self) -> bytes | None:
+        """Goes to the newest saved state, before any batch is drawn; returns what was saved beside it, None without one."""

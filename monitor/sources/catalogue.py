@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from monitor.metrics.catalogue import CATALOGUE
-from monitor.sources import ALL_CAPABILITIES, Capability
+from monitor.sources import ALL_CAPABILITIES, VENUE_CAPABILITIES, Capability
 
 _BOOK: Final[frozenset[Capability]] = frozenset(("book", "deep_book", "trades"))
 _REFERENCES: Final[frozenset[Capability]] = frozenset(("mark", "index", "funding"))
@@ -13,6 +13,7 @@ _INTEREST: Final[frozenset[Capability]] = frozenset(("open_interest",))
 _FORCED: Final[frozenset[Capability]] = frozenset(("liquidations",))
 _LAST: Final[frozenset[Capability]] = frozenset(("last",))
 _ORDERS: Final[frozenset[Capability]] = frozenset(("orders",))
+_ARRIVAL: Final[frozenset[Capability]] = frozenset(("arrival",))
 
 
 class Entry(NamedTuple):
@@ -24,23 +25,23 @@ class Entry(NamedTuple):
 
 
 SOURCES: Final = (
-    Entry("the built-in venue", "", ALL_CAPABILITIES),
+    Entry("the built-in venue", "", VENUE_CAPABILITIES),
     Entry("LOBSTER", "lobster", frozenset(("book", "orders", "trades"))),
     Entry("Databento MBO (DBN, csv)", "orders", _BOOK | _ORDERS),
     Entry("Bitstamp order log", "orders", _BOOK | _ORDERS),
     Entry("Bitfinex raw books", "orders", _BOOK - {"trades"} | _ORDERS),
     Entry("Binance USDⓈ-M frames", "binance-futures", _BOOK | _REFERENCES),
-    Entry("Binance spot, COIN-M", "frames", _BOOK | _REFERENCES),
-    Entry("Bybit v5, ob500", "frames", _BOOK | _REFERENCES | _INTEREST),
-    Entry("OKX v5", "frames", _BOOK | _REFERENCES | _INTEREST),
-    Entry("Deribit v2", "frames", _BOOK | _REFERENCES | _INTEREST | _FORCED),
-    Entry("BitMEX", "frames", _BOOK | _REFERENCES | _INTEREST),
-    Entry("Kraken futures", "frames", _BOOK | _REFERENCES | _INTEREST | _FORCED),
-    Entry("Coinbase", "frames", _BOOK),
-    Entry("dYdX v3, v4", "frames", _BOOK | _FORCED),
-    Entry("Hyperliquid", "frames", _BOOK - {"deep_book"} | _REFERENCES | _INTEREST),
-    Entry("Lighter", "frames", _BOOK | _REFERENCES | _FORCED),
-    Entry("tardis.dev csv", "frames", _BOOK | _REFERENCES | _INTEREST),
+    Entry("Binance spot, COIN-M", "frames", _BOOK | _REFERENCES | _ARRIVAL),
+    Entry("Bybit v5, ob500", "frames", _BOOK | _REFERENCES | _INTEREST | _ARRIVAL),
+    Entry("OKX v5", "frames", _BOOK | _REFERENCES | _INTEREST | _ARRIVAL),
+    Entry("Deribit v2", "frames", _BOOK | _REFERENCES | _INTEREST | _FORCED | _ARRIVAL),
+    Entry("BitMEX", "frames", _BOOK | _REFERENCES | _INTEREST | _ARRIVAL),
+    Entry("Kraken futures", "frames", _BOOK | _REFERENCES | _INTEREST | _FORCED | _ARRIVAL),
+    Entry("Coinbase", "frames", _BOOK | _ARRIVAL),
+    Entry("dYdX v3, v4", "frames", _BOOK | _FORCED | _ARRIVAL),
+    Entry("Hyperliquid", "frames", _BOOK - {"deep_book"} | _REFERENCES | _INTEREST | _ARRIVAL),
+    Entry("Lighter", "frames", _BOOK | _REFERENCES | _FORCED | _ARRIVAL),
+    Entry("tardis.dev csv", "frames", _BOOK | _REFERENCES | _INTEREST | _ARRIVAL),
     Entry("events that perpwatch convert wrote", "events", ALL_CAPABILITIES),
     Entry("series (CSV, Parquet)", "series", _REFERENCES | _INTEREST | _FORCED | _LAST),
 )

@@ -17,6 +17,7 @@ from monitor.sources.lobster import LobsterSource
 from monitor.sources.orders.source import KINDS, OrdersSource, kind_of
 from monitor.sources.series import SeriesSource, is_mapping, looks_like_series
 from monitor.sources.wire.binance import BINANCE
+from monitor.sources.wire.recorded import is_header
 from monitor.sources.wire.source import VENUES, FramesSource, venue_of
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -69,6 +70,8 @@ def _format_of(members: Sequence[Member]) -> Format:
             found.setdefault("events", member)
         elif looks_like_series(head):
             found.setdefault("series", member)
+        elif is_header(head):
+            found.setdefault("frames", member)
         elif kind_of(head):
             found.setdefault("orders", member)
         elif (venue := venue_of(member)) and not (venue is BINANCE and looks_like_frames(head) and not _is_spot(head)):

@@ -22,7 +22,7 @@ from engine.journal import FencedError, Journal, JournalError
 from engine.simulation import Label, Simulation, SimulationConfig
 from engine.wallets import OWN_ACCOUNTS
 from monitor.config import STEP_NS
-from monitor.sources import ALL_CAPABILITIES, Capability, SourceError
+from monitor.sources import VENUE_CAPABILITIES, Capability, SourceError
 
 if TYPE_CHECKING:
     from engine.instruments import Instrument
@@ -70,7 +70,7 @@ class VenueSource:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        return ALL_CAPABILITIES
+        return VENUE_CAPABILITIES
 
     @property
     def capacity(self) -> Capacity:

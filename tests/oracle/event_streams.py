@@ -112,7 +112,7 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
         elif kind == "standing":
             event |= {"kind": EventKind.STANDING, "symbol": int(rng.choice([-1, -1, -1, s])), "code": int(rng.integers(6))}
         elif kind == "reference":
-            code = Reference(int(rng.integers(1, 8)))
+            code = Reference(int(rng.integers(1, 9)))
             value = {Reference.FUNDING_RATE: int(rng.integers(-(10**6), 10**6)), Reference.OPEN_INTEREST: 500 + lots}
             event |= {
                 "kind": EventKind.REFERENCE,
@@ -174,7 +174,7 @@ def level_stream(seed, n=250, symbols=2, mean_ns=30_000_000, lateness_ns=0):
             rows.append(base | {"kind": EventKind.CLEAR})
             shown[s].clear()
         elif odd < 0.4:
-            rows.append(base | {"kind": EventKind.REFERENCE, "code": int(rng.integers(1, 8)), "price": price * 10**6})
+            rows.append(base | {"kind": EventKind.REFERENCE, "code": int(rng.integers(1, 9)), "price": price * 10**6})
         else:
             lots = int(rng.integers(0, 30))
             shown[s][side, price] = lots

@@ -61,6 +61,7 @@ class Symbol:
         self.bucket = None
         self.shares = []
         self.fallen = [None, None]
+        self.filled, self.refused = {}, {}
         self.begin()
 
     def begin(self):
@@ -73,6 +74,7 @@ class Symbol:
         self.returns = []
         self.ofi = 0
         self.refills = []
+        self.lags = []
         self.values = Counter()
         self.touched_accounts = set()
 
@@ -181,6 +183,7 @@ class NaiveMetrics:
         self.accounts = accounts if "accounts" in capabilities else 0
         self.cash = [0] * self.accounts
         self.levels = Counter()
+        self.equity = {}
         self.money = Counter()
         self.positions = [Counter() for _ in instruments]
         self.opening = [Counter() for _ in instruments]
@@ -313,13 +316,18 @@ class NaiveMetrics:
         counts = not late and not snapshot
         if kind == EventKind.GAP:
             symbol.count["gaps"] += 1
-        if kind == EventKind.REFERENCE:
+        if kind == EventKind.REFERENCE and event["code"] == Reference.FEED_LAG:
+            symbol.lags.append(event["price"])
+        elif kind == EventKind.REFERENCE:
             self.refer(symbol, Reference(event["code"]), event["price"], event["ts_ns"])
         if counts and kind in ORDER_FLOW:
             symbol.count["messages"] += 1
         if counts and kind == EventKind.REJECT:
             symbol.count["rejects"] += 1
             symbol.count["throttled"] += Reason(event["code"]) in (Reason.THROTTLED, Reason.BANNED)
+            if 0 <= event["account"] < self.accounts:
+                symbol.count["retries"] += time - symbol.refused.get(event["account"], -math.inf) <= 1e9
+                symbol.refused[event["account"]] = time
         if kind == EventKind.ASSIGN:
             self.assign(symbol, s, event, late)
         if kind == EventKind.TRADE and not snapshot:
@@ -350,6 +358,8 @@ class NaiveMetrics:
             self.explain(symbol, (1 - side, price), lots, time)
         for account, bought in ((event["account"], side == 0), (event["contra_account"], side == 1)):
             if 0 <= account < self.accounts:
+                if counts:
+                    symbol.filled[account, bought] = time
                 signed = lots if bought else -lots
                 symbol.touched_accounts.add(account)
                 self.positions[s][account] += signed
@@ -405,6 +415,8 @@ class NaiveMetrics:
                 symbol.count["replaces"] += Reason(event["code"]) in (Reason.AMENDED, Reason.REPLACED)
                 if 0 <= event["account"] < self.accounts:
                     symbol.cancels_by[event["account"]] += 1
+                    bought = side == 1  # the other side's fill
+                    symbol.count["after_fill"] += time - symbol.filled.get((event["account"], bought), -math.inf) <= 1e9
                 if order and order[3] is not None:
                     life = max(event["ts_ns"] - order[3], 0)
                     symbol.count["fleeting"] += life < 100_000_000
@@ -506,7 +518,9 @@ class NaiveMetrics:
             self.close_shape(symbol, row)
             self.close_leverage(symbol, s, values[s], leverage, row)
             for metric in CATALOGUE:
-                if metric.needs and not set(metric.needs.split("|")) & set(self.capabilities):
+                if metric.needs and not any(
+                    all(part in self.capabilities for part in need.split("&")) for need in metric.needs.split("|")
+                ):
                     row[metric.name] = math.nan
             assert set(row) == set(METRIC_NAMES)
             out.append(row)
@@ -532,6 +546,8 @@ class NaiveMetrics:
         for name in ("replaces", "throttled", "liquidations", "liquidated_lots", "takeovers", "deleveraged_lots"):
             row[name] = count[name]
         row["slow_fleeting_cancels"] = count["slow_fleeting"]
+        row["cancels_after_fill"], row["retries"] = count["after_fill"], count["retries"]
+        row["feed_lag_ms"] = max(symbol.lags) / 1e6 if symbol.lags else math.nan
         lots = count["added_lots"] + count["cancelled_lots"]
         row["volume_to_trade_ratio"] = lots / max(count["traded_lots"], 1) - 1
         row["cancel_to_add"] = count["cancels"] / count["adds"] if count["adds"] else math.nan
@@ -644,9 +660,25 @@ class NaiveMetrics:
         for a in range(self.accounts):
             worth = [round(p[a] * (1e6 * value)) for p, value in zip(self.positions, values, strict=True)]
             notional, equity = sum(map(abs, worth)), self.cash[a] + sum(worth)
+            self.equity[a] = equity
             if notional:
                 out[a] = (min(notional / equity, 125.0) if equity > 0 else 125.0, equity <= 0)
         return out
+
+    def bankruptcies(self, symbol, held, value, percent):
+        ratios = []
+        for side in range(2):
+            sign = 1 if side == 0 else -1
+            levels = symbol.sides[side].levels.items()
+            near = (
+                [price * lots for price, lots in levels if sign * (symbol.mid - price) / symbol.mid <= percent / 100]
+                if symbol.known
+                else []
+            )
+            worth = {a: abs(p) * value for a, p in held.items() if sign * p > 0}
+            ruined = [usd for a, usd in worth.items() if usd > 0 and self.equity[a] / 1e6 <= percent / 100 * usd]
+            ratios.append(math.fsum(ruined) / (sum(near) * symbol.unit) if near else math.nan)
+        return math.nan if math.isnan(sum(ratios)) else max(ratios)
 
     def close_leverage(self, symbol, s, value, leverage, row):
         held = {a: p for a, p in self.positions[s].items() if p}
@@ -662,6 +694,9 @@ class NaiveMetrics:
         row["funding_paid_usd"] = -sum(self.money[a, LedgerLine.FUNDING] for a in had) / 1e6
         row["fees_paid_usd"] = -sum(self.money[a, LedgerLine.FEE] + self.money[a, LedgerLine.MAKER_FEE] for a in had) / 1e6
         row["liquidation_cost_usd"] = -sum(self.money[a, LedgerLine.LIQUIDATION_FEE] for a in had) / 1e6
+        row["accounts_reminded"] = sum(self.levels[a] >= AccountLevel.REMIND for a in held)
+        for percent in (1, 2, 5):
+            row[f"bankruptcies_{percent}pct_to_depth"] = self.bankruptcies(symbol, held, value, percent)
         row["accounts_restricted"] = sum(self.levels[a] >= AccountLevel.REDUCE_ONLY for a in held)
         row["accounts_liquidating"] = sum(self.levels[a] in (AccountLevel.LIQUIDATE, AccountLevel.CLAIM) for a in held)
         row["underwater"] = sum(leverage[a][1] for a in held)

@@ -1,6 +1,7 @@
 """Metric rows as tables and bytes: nothing is lost, and what is no row is refused."""
 
 import io
+import re
 
 import numpy as np
 import polars as pl
@@ -95,7 +96,7 @@ def test_the_catalogue_is_sound():
     assert len(set(METRIC_NAMES)) == len(METRIC_NAMES)
     assert [column(name) for name in METRIC_NAMES] == list(range(len(METRIC_NAMES)))
     for metric in CATALOGUE:
-        assert set(metric.needs.split("|")) <= ALL_CAPABILITIES | {""}
+        assert set(re.split("[|&]", metric.needs)) <= ALL_CAPABILITIES | {""}
         assert metric.formula
         unit = metric.name.rsplit("_", 1)[-1]
         assert unit not in {"ms", "bps", "usd", "lots"} or metric.unit == unit

@@ -1,5 +1,7 @@
 """When windows open and close, what counts in which, and what a source's capabilities do to the rows."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -154,7 +156,7 @@ def test_a_metric_that_the_source_cannot_give_is_missing_in_every_row(metric):
         cancel(3, 1, BUY, 9_990, 2),
         clock(2_000),
     ]
-    rows = measure(events, capabilities=ALL_CAPABILITIES - set(metric.needs.split("|")))
+    rows = measure(events, capabilities=ALL_CAPABILITIES - set(re.split("[|&]", metric.needs)))
     assert all(missing(row, metric.name) for row in rows)
 
 

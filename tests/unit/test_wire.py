@@ -294,8 +294,10 @@ def test_tables_of_tardis(tmp_path):
         _, pictures = read(path)
         assert [EventKind(int(kind)).name for kind in pictures["kind"]] == ["CLEAR", "LEVEL", "LEVEL", "LEVEL"]
     both = FramesSource(find_members([paths[0], paths[4], paths[2]]))
-    assert both.capabilities == {"book", "deep_book", "trades", "mark", "index", "funding", "open_interest"}
-    assert sum(len(batch) for batch in both.batches()) == 5 + 1 + 4
+    assert both.capabilities == {"book", "deep_book", "trades", "mark", "index", "funding", "open_interest", "arrival"}
+    told = np.concatenate(list(both.batches()))
+    is_lag = (told["kind"] == EventKind.REFERENCE) & (told["code"] == Reference.FEED_LAG)
+    assert (~is_lag).sum() == 5 + 1 + 4
 
 
 def test_recordings_of_tardis():
@@ -383,7 +385,7 @@ def test_times_are_read_and_refused():
 def test_a_recording_of_every_venue(name, venue, symbols, share):
     """All its data frames are used; where the venue tells its touch, it is that of the rebuilt book near that time."""
     source = FramesSource(find_members([shared_data("6_ws", "cryptofeed", name)]))
-    assert source._recordings[0].venue.name == venue
+    assert source._recordings[0].stream.venue.name == venue
     assert len(source.instruments) == symbols
     events = np.concatenate(list(source.batches()))
     assert not [reason for reason in source.rejects if "gap" in reason or "price" in reason or "size" in reason]

@@ -84,5 +84,5 @@ BINANCE = Venue(
     _knows,
     _binance,
     "where no snapshot was recorded, a book grows from its updates and lacks what rests unchanged",
-    grows=True,
+    asks=True,
 )

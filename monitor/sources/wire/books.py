@@ -15,6 +15,7 @@ from monitor.sources.binance_depth import Change
 
 BEFORE_SNAPSHOT: Final = "book update before the first snapshot"
 AFTER_GAP: Final = "book update after a gap, with no snapshot yet"
+NOT_KEPT: Final = "book update too long before its snapshot"
 ALREADY_TOLD: Final = "book update that came before"
 TOO_OLD: Final = "snapshot older than the updates at hand"
 
@@ -34,18 +35,29 @@ class Step(NamedTuple):
     previous: int | None
 
 
+class BookState(NamedTuple):
+    """What a `StreamBook` knows."""
+
+    book: dict[int, int] | None
+    last: int | None
+    had_gap: bool
+    seen: set[int] | None
+    kept: list[Step]
+
+
 class StreamBook:
     """What is known of one symbol's book.
 
-    `grows`: without a snapshot it begins empty, and the first sight of a level is no flow. A snapshot that comes later may be
-    older than the updates at hand: the newer ones are applied to it again.
+    `grows`: without a snapshot it begins empty, and the first sight of a level is no flow. `keeps`: snapshots are asked for
+    beside the stream, so one may be older than the updates at hand: the newer ones are applied to it again.
     """
 
-    def __init__(self, *, grows: bool = False) -> None:
+    def __init__(self, *, grows: bool = False, keeps: bool = False) -> None:
         self._book: dict[int, int] | None = None
         self._last: int | None = None
         self._had_gap = False
         self._grows = grows
+        self._keeps = keeps or grows
         self._seen: set[int] | None = None
         self._kept: deque[Step] = deque(maxlen=KEPT_UPDATES)
 
@@ -62,7 +74,7 @@ class StreamBook:
             return self._picture(step)
         if self._book is None:
             if not self._grows:
-                return AFTER_GAP if self._had_gap else BEFORE_SNAPSHOT
+                return self._wait(step)
             self._book, self._seen = {}, set()
         if self._last is not None and step.sequence is not None:
             if step.sequence <= self._last:
@@ -71,7 +83,7 @@ class StreamBook:
                 self.lose()
                 return Change([], [], [], gap=True, clear=True)
         self._last = step.sequence if step.sequence is not None else self._last
-        if self._grows:
+        if self._keeps:
             self._kept.append(step)
         if self._seen is not None:
             quiet = [key not in self._seen for key in step.keys]
@@ -91,19 +103,40 @@ class StreamBook:
         self._kept.clear()
         self._had_gap = True
 
+    def _wait(self, step: Step) -> Change | str:
+        """An update without a book: kept for the snapshot that was asked for, or of no use."""
+        if not self._keeps or step.sequence is None:
+            return AFTER_GAP if self._had_gap else BEFORE_SNAPSHOT
+        if self._kept and step.sequence <= (self._kept[-1].sequence or 0):
+            return ALREADY_TOLD
+        if self._kept and step.previous is not None and step.previous > (self._kept[-1].sequence or 0):
+            self._kept.clear()  # no snapshot can bridge this
+        is_full = len(self._kept) == self._kept.maxlen
+        self._kept.append(step)
+        return NOT_KEPT if is_full else Change([], [], [])
+
     def _begin(self, step: Step) -> Change | str:
-        self._book = {key: size for key, size in zip(step.keys, step.lots, strict=True) if size > 0}
-        self._seen = None
         newer = [kept for kept in self._kept if step.sequence is not None and (kept.sequence or 0) > step.sequence]
         if newer and newer[0].previous is not None and step.sequence is not None and newer[0].previous > step.sequence:
             self._book, self._seen = None, None
             return TOO_OLD
+        self._book = {key: size for key, size in zip(step.keys, step.lots, strict=True) if size > 0}
+        self._seen = None
         self._last = step.sequence
         for kept in newer:
             self._book.update(zip(kept.keys, kept.lots, strict=True))
             self._last = kept.sequence
         self._book = {key: size for key, size in self._book.items() if size > 0}
         return Change(list(self._book), list(self._book.values()), [True] * len(self._book), clear=True)
+
+    def state(self) -> BookState:
+        """All that it knows, for a snapshot."""
+        return BookState(self._book, self._last, self._had_gap, self._seen, list(self._kept))
+
+    def restore(self, state: BookState) -> None:
+        """Goes on where `state` was taken."""
+        self._book, self._last, self._had_gap, self._seen = state.book, state.last, state.had_gap, state.seen
+        self._kept = deque(state.kept, maxlen=KEPT_UPDATES)
 
     def _picture(self, step: Step) -> Change:
         now = {key: size for key, size in zip(step.keys, step.lots, strict=True) if size > 0}

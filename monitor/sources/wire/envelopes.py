@@ -68,10 +68,15 @@ def frames(member: Member, rejects: list[tuple[int, str]], most_lines: int | Non
         if not raw.strip():
             continue
         try:
-            local_ns, content = _opened(raw)
-            yield Line(number, local_ns, _decoded(content))
+            yield opened(number, raw)
         except NotUsedError as error:
             rejects.append((number, str(error)))
+
+
+def opened(number: int, raw: bytes) -> Line:
+    """A line taken apart. Raises NotUsedError."""
+    local_ns, content = _opened(raw)
+    return Line(number, local_ns, _decoded(content))
 
 
 def _from_table(member: Member, rejects: list[tuple[int, str]], most_lines: int | None) -> Iterator[Line]:

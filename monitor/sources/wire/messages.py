@@ -89,8 +89,8 @@ class Venue(NamedTuple):
         what somebody who reads the results must know; "" for nothing.
     tells_liquidations:
         trades of forced orders are marked.
-    grows:
-        a snapshot is asked for beside the stream, so a recording may lack it: the book then grows from the updates.
+    asks:
+        a snapshot is asked for beside the stream, so others' recordings may lack it: the book then grows from the updates.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Venue(NamedTuple):
     parse: Callable[[Frame, dict[Any, Any]], list[Message]]
     note: str = ""
     tells_liquidations: bool = False
-    grows: bool = False
+    asks: bool = False
 
 
 def number(value: object, name: str) -> float:

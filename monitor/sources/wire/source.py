@@ -1,14 +1,14 @@
 """Recordings of a venue's frames as a source: several files and symbols in one run, whatever venue.
 
-Book updates become LEVEL, trades TRADE (in the book they show as LEVEL), tickers REFERENCE. Event time is the venue's; where a
-frame has none, it is the recorder's clock plus the median difference of the two in the first frames. It never goes back
-within one symbol's book. Files are merged by the recorder's time; without one, they are read one after the other.
+What the frames tell is `telling`'s. Symbols, steps and capabilities, and how far the venue's clock is from the recorder's, are
+inferred from the first frames, unless the recording is one of ours and says so. Files are merged by the recorder's time;
+without one, they are read one after the other.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from statistics import median
@@ -17,7 +17,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from engine.book import LARGE, Capacity
-from engine.contract import MICRO, EventFlag, EventKind, Reference
 from engine.instruments import Instrument
 from monitor.config import STEP_NS
 from monitor.sources import Capability, Label, SourceError
@@ -25,12 +24,13 @@ from monitor.sources.binance_batch import EventBatch
 from monitor.sources.files import Member
 from monitor.sources.steps import decimals_of, step
 from monitor.sources.wire.binance import BINANCE
-from monitor.sources.wire.books import Step, StreamBook
 from monitor.sources.wire.derivatives import BITMEX, BYBIT, DERIBIT, KRAKEN, OKX
 from monitor.sources.wire.envelopes import Line, frames
-from monitor.sources.wire.messages import BookUpdate, Message, NotUsedError, Ticker, Trade, Venue
+from monitor.sources.wire.messages import BookUpdate, Message, NotUsedError, Trade, Venue
 from monitor.sources.wire.others import COINBASE, DYDX, HYPERLIQUID, LIGHTER
+from monitor.sources.wire.recorded import KEY, Header, header_of, is_header, remark_of
 from monitor.sources.wire.tardis import TARDIS
+from monitor.sources.wire.telling import Stream, Teller, parsed
 
 VENUES: Final = (BYBIT, OKX, DERIBIT, BITMEX, KRAKEN, COINBASE, DYDX, HYPERLIQUID, LIGHTER, BINANCE, TARDIS)
 
@@ -39,16 +39,14 @@ SURVEY_LINES: Final = 5_000
 
 LATENESS_NS: Final = 500_000_000
 BATCH: Final = 2**14
-LARGEST: Final = 2**40
-"""Ticks and lots beyond this are no price and no quantity."""
 MOST_SYMBOLS: Final = 1024
-RECENT_TRADES: Final = 4096
 
-_MICRO_BPS: Final = 10**10
 _FINEST_MONEY: Final = 6
 """Decimals of a micro-unit: a lot at a tick is worth at least that."""
 _HEAD_FRAMES: Final = 400
 _HEAD_LINES: Final = 2_000
+_HEAD_BYTES: Final = 2**18
+"""A header with a thousand instruments."""
 
 
 class _Known(NamedTuple):
@@ -59,33 +57,20 @@ class _Known(NamedTuple):
     kinds: set[str]
 
 
-class _Symbol:
-    """What is carried from frame to frame of one symbol."""
+class _Recording(NamedTuple):
+    """One file, the stream it is of, and what a recording of ours says of itself."""
 
-    def __init__(self, index: int, instrument: Instrument, *, grows: bool) -> None:
-        self.index = index
-        self.tick = instrument.tick
-        self.lot = instrument.lot
-        self.book = StreamBook(grows=grows)
-        self.book_ns = 0
-        self.recent: set[str] = set()
-        self.order: deque[str] = deque()
-
-
-class _Recording:
-    """One file: its venue, what its parser remembers, and how far the venue's clock is from the recorder's."""
-
-    def __init__(self, member: Member, venue: Venue) -> None:
-        self.member = member
-        self.venue = venue
-        self.memory: dict[Any, Any] = {}
-        self.offset_ns = 0
+    member: Member
+    stream: Stream
+    header: Header | None
 
 
 def venue_of(member: Member) -> Venue | None:
     """The venue whose data frames a file holds; None where none of the first frames is one."""
+    head = member.head(_HEAD_BYTES)
+    if is_header(head):
+        return venue_named(header_of(head, str(member)).venue)
     found: Counter[str] = Counter()
-    by_name = {venue.name: venue for venue in VENUES}
     rejects: list[tuple[int, str]] = []
     try:
         for line in islice(frames(member, rejects, _HEAD_LINES), _HEAD_FRAMES):
@@ -95,7 +80,15 @@ def venue_of(member: Member) -> Venue | None:
             raise
     finally:
         member.fraction = 0.0
-    return by_name[found.most_common(1)[0][0]] if found else None
+    return venue_named(found.most_common(1)[0][0]) if found else None
+
+
+def venue_named(name: str) -> Venue:
+    """A venue of `VENUES` by its name. Raises SourceError."""
+    for venue in VENUES:
+        if venue.name == name:
+            return venue
+    raise SourceError(f"no venue {name!r} is known here", do=_KNOWN)
 
 
 class FramesSource:
@@ -109,23 +102,23 @@ class FramesSource:
 
     def __init__(self, members: Sequence[Member]) -> None:
         """Looks at the first frames of each file. Raises SourceError."""
-        self._recordings = []
-        for member in members:
-            venue = venue_of(member)
-            if venue is None:
-                raise SourceError("holds no frame of a venue known here", str(member), _KNOWN)
-            self._recordings.append(_Recording(member, venue))
+        self._recordings = _recordings(members)
         self.rejects: Counter[str] = Counter()
         self._first_reject: dict[str, str] = {}
-        self._gaps: Counter[str] = Counter()
         self._unusable: dict[str, str] = {}
         known: dict[str, _Known] = {}
+        listed: dict[str, Instrument] = {}
         for recording in self._recordings:
-            _survey(recording, known)
+            if recording.header is None:
+                _survey(recording, known)
+            else:
+                listed.update((each.symbol, each) for each in recording.header.instruments)
         if len(known) > MOST_SYMBOLS:
             raise SourceError(f"{len(known)} symbols, at most {MOST_SYMBOLS} can be read in one run", str(members[0]))
-        instruments = []
+        instruments = list(listed.values())
         for name, seen in known.items():
+            if name in listed:
+                continue
             try:
                 instruments.append(_instrument(name, seen))
             except ValueError as error:
@@ -134,11 +127,19 @@ class FramesSource:
             why = "; ".join(list(self._unusable.values())[:3]) or "no frame tells a price"
             raise SourceError(f"no symbol can be used: {why}", str(members[0]))
         self.instruments = tuple(instruments)
-        kinds = {kind for each in self.instruments for kind in known[each.symbol].kinds}
-        told = all(recording.venue.tells_liquidations for recording in self._recordings)
-        self.capabilities = _capabilities(kinds | ({"liquidations"} if told and "trades" in kinds else set()))
-        grows = any(recording.venue.grows for recording in self._recordings)
-        self._symbols = {each.symbol: _Symbol(k, each, grows=grows) for k, each in enumerate(self.instruments)}
+        inferred = [each.symbol for each in self.instruments if each.symbol not in listed]
+        kinds = {kind for name in inferred for kind in known[name].kinds}
+        surveyed = [recording for recording in self._recordings if recording.header is None]
+        told = bool(surveyed) and all(recording.stream.venue.tells_liquidations for recording in surveyed)
+        self.capabilities = _capabilities(kinds | ({"liquidations"} if told and "trades" in kinds else set())).union(
+            *(recording.header.capabilities for recording in self._recordings if recording.header is not None)
+        )
+        if any(recording.stream.venue.asks for recording in surveyed):
+            self._teller = Teller(self.instruments, grows=frozenset(inferred), keeps=frozenset(listed), unusable=self._unusable)
+        else:
+            keeps = any(recording.stream.venue.asks for recording in self._recordings)
+            self._teller = Teller(self.instruments, keeps=frozenset(listed if keeps else ()), unusable=self._unusable)
+        self._inferred = frozenset(inferred)
         self.frames = 0
         """Frames read so far."""
         self.frames_used = 0
@@ -153,14 +154,18 @@ class FramesSource:
     def notes(self) -> Sequence[str]:
         """Venues, inferred steps, gaps, and each reason of rejects with its first place."""
         notes = [
-            f"{each.member.name}: streams of {each.venue.name}" + (f"; {each.venue.note}" if each.venue.note else "")
+            f"{each.member.name}: streams of {each.stream.venue.name}"
+            + (f"; {each.stream.venue.note}" if each.stream.venue.note and each.header is None else "")
             for each in self._recordings
         ]
         notes += [
             f"{i.symbol}: tick {i.tick_size} and lot {i.lot_size} are inferred from the first {SURVEY_LINES} frames of a file"
             for i in self.instruments
+            if i.symbol in self._inferred
         ]
-        notes += [f"{name}: {count} gaps; after each the book waits for a snapshot" for name, count in self._gaps.items()]
+        notes += [
+            f"{name}: {count} gaps; after each the book waits for a snapshot" for name, count in self._teller.gaps.items()
+        ]
         notes += [f"{name!r}: left out, {why}" for name, why in self._unusable.items()]
         notes += [f"{count} x {reason}, first at {self._first_reject[reason]}" for reason, count in self.rejects.items()]
         return notes
@@ -221,126 +226,38 @@ class FramesSource:
         rejects.clear()
 
     def _tell(self, recording: _Recording, line: Line, batch: EventBatch) -> None:
-        """One frame's events, or why it has none."""
-        try:
-            messages = _parsed(recording.venue, line, recording.memory)
-        except NotUsedError as error:
-            self._reject(str(error), recording, line.number)
+        """One line's events, or why it has none."""
+        remark = remark_of(line.frame) if recording.header is not None else None
+        if remark is not None:
+            self._teller.remark(remark, recording.stream, line.local_ns, batch)
             return
-        if not messages:
-            self._reject("frame that tells nothing", recording, line.number)
-        for message in messages:
-            symbol = self._symbols.get(message.symbol)
-            if symbol is None:
-                why = "symbol that cannot be used" if message.symbol in self._unusable else "symbol not in the first frames"
-                self._reject(why, recording, line.number)
-                continue
-            ts_ns = message.ts_ns or line.local_ns + recording.offset_ns
-            if ts_ns <= 0:
-                self._reject("frame without a time, in a recording without a clock", recording, line.number)
-                continue
-            refused = self._tell_one(message, symbol, ts_ns, batch)
-            if refused:
-                self._reject(refused, recording, line.number)
-            else:
-                self.frames_used += 1
-
-    def _tell_one(self, message: Message, symbol: _Symbol, ts_ns: int, batch: EventBatch) -> str | None:
-        if isinstance(message, BookUpdate):
-            return self._tell_book(message, symbol, ts_ns, batch)
-        if isinstance(message, Trade):
-            return _tell_trade(message, symbol, ts_ns, batch)
-        return _tell_ticker(message, symbol, ts_ns, batch)
-
-    def _tell_book(self, message: BookUpdate, symbol: _Symbol, ts_ns: int, batch: EventBatch) -> str | None:
-        keys, lots = [], []
-        for side, levels in enumerate((message.bids, message.asks)):
-            for price, size in levels:
-                ticks = round(price / symbol.tick)
-                if not 0 < ticks <= LARGEST or abs(price / symbol.tick - ticks) > 0.01:
-                    return "price off the tick, or out of range"
-                if not 0 <= size / symbol.lot <= LARGEST:
-                    return "size out of range"
-                keys.append(2 * ticks + side)
-                lots.append(_lots(size, symbol.lot))
-        change = symbol.book.step(
-            Step(keys, lots, message.is_snapshot, message.is_full, message.is_quiet, message.sequence, message.previous)
-        )
-        if isinstance(change, str):
-            return change
-        if change.gap:
-            self._gaps[message.symbol] += 1
-        symbol.book_ns = max(symbol.book_ns, ts_ns)
-        batch.add_change(symbol.book_ns, symbol.index, change)
-        return "book update that shows a gap" if change.gap else None
+        if recording.header is not None and KEY in line.frame:
+            return  # a header
+        refused = self._teller.tell(recording.stream, line, batch)
+        for reason in refused:
+            self._reject(reason, recording, line.number)
+        self.frames_used += not refused
 
     def _reject(self, reason: str, recording: _Recording, number: int) -> None:
         self.rejects[reason] += 1
         self._first_reject.setdefault(reason, f"{recording.member.name}, line {number}")
 
 
-def _tell_trade(message: Trade, symbol: _Symbol, ts_ns: int, batch: EventBatch) -> str | None:
-    ticks = round(message.price / symbol.tick)
-    if not 0 < ticks <= LARGEST or abs(message.price / symbol.tick - ticks) > 0.01:
-        return "price off the tick, or out of range"
-    if not 0 < message.size / symbol.lot <= LARGEST:
-        return "size out of range"
-    if message.number:
-        if message.number in symbol.recent:
-            return "trade that came before"
-        symbol.recent.add(message.number)
-        symbol.order.append(message.number)
-        if len(symbol.order) > RECENT_TRADES:
-            symbol.recent.discard(symbol.order.popleft())
-    flags = int(EventFlag.LIQUIDATION) if message.is_liquidation else 0
-    key = 2 * ticks + (0 if message.is_buy else 1)
-    batch.add(ts_ns, symbol.index, int(EventKind.TRADE), key, _lots(message.size, symbol.lot), flags)
-    return None
-
-
-def _tell_ticker(message: Ticker, symbol: _Symbol, ts_ns: int, batch: EventBatch) -> str | None:
-    told = 0
-    values = ((Reference.MARK, message.mark), (Reference.INDEX, message.index_price))
-    for code, price in values:
-        if price is not None:
-            if not 0 < price / symbol.tick <= LARGEST:
-                return "reference price out of range"
-            batch.add(ts_ns, symbol.index, int(EventKind.REFERENCE), 2 * round(price / symbol.tick * MICRO), code=int(code))
-            told += 1
-    if message.funding is not None:
-        if abs(message.funding) >= 1:
-            return "funding rate out of range"
-        rate = 2 * round(message.funding * _MICRO_BPS)
-        batch.add(ts_ns, symbol.index, int(EventKind.REFERENCE), rate, code=int(Reference.FUNDING_RATE))
-        told += 1
-    if message.open_interest is not None:
-        if not 0 <= message.open_interest / symbol.lot <= LARGEST:
-            return "open interest out of range"
-        lots = 2 * round(message.open_interest / symbol.lot)
-        batch.add(ts_ns, symbol.index, int(EventKind.REFERENCE), lots, code=int(Reference.OPEN_INTEREST))
-        told += 1
-    for code, side, quote in ((Reference.BEST_BID, 0, message.bid), (Reference.BEST_ASK, 1, message.ask)):
-        if quote is not None:
-            ticks = round(quote[0] / symbol.tick)
-            if not 0 < ticks <= LARGEST or not 0 <= quote[1] / symbol.lot <= LARGEST:
-                return "quote out of range"
-            key = 2 * MICRO * ticks + side
-            batch.add(ts_ns, symbol.index, int(EventKind.REFERENCE), key, _lots(quote[1], symbol.lot), code=int(code))
-            told += 1
-    return None if told else "ticker without a value known here"
-
-
-def _lots(size: float, lot: float) -> int:
-    """Whole lots; what is there but less than half of one counts as one."""
-    return round(size / lot) or int(size > 0)
-
-
-def _parsed(venue: Venue, line: Line, memory: dict[Any, Any]) -> list[Message]:
-    """A frame's messages. Raises NotUsedError, also where it is of a shape that the parser did not look for."""
-    try:
-        return venue.parse(line.frame, memory)
-    except (TypeError, KeyError, IndexError, ValueError, AttributeError, OverflowError):
-        raise NotUsedError("frame of another shape than the venue's") from None
+def _recordings(members: Sequence[Member]) -> list[_Recording]:
+    """The files. Those of one recording of ours are parts of one stream."""
+    found: list[_Recording] = []
+    streams: dict[Header, Stream] = {}
+    for member in members:
+        venue = venue_of(member)
+        if venue is None:
+            raise SourceError("holds no frame of a venue known here", str(member), _KNOWN)
+        head = member.head(_HEAD_BYTES)
+        if is_header(head):
+            header = header_of(head, str(member))
+            found.append(_Recording(member, streams.setdefault(header, Stream(venue, follows=True)), header))
+        else:
+            found.append(_Recording(member, Stream(venue), None))
+    return found
 
 
 def _survey(recording: _Recording, known: dict[str, _Known]) -> None:
@@ -350,20 +267,21 @@ def _survey(recording: _Recording, known: dict[str, _Known]) -> None:
     try:
         for line in islice(frames(recording.member, []), SURVEY_LINES):
             try:
-                messages = _parsed(recording.venue, line, memory)
+                messages = parsed(recording.stream.venue, line.frame, memory)
             except NotUsedError:
                 continue
             for message in messages:
                 seen = known.setdefault(message.symbol, _Known([], [], set()))
                 if message.ts_ns and line.local_ns:
                     offsets.append(message.ts_ns - line.local_ns)
+                    seen.kinds.add("arrival")
                 _look(message, seen)
     except SourceError:
         if not known:
             raise
     finally:
         recording.member.fraction = 0.0
-    recording.offset_ns = round(median(offsets)) if offsets else 0
+    recording.stream.offset_ns = round(median(offsets)) if offsets else 0
 
 
 def _look(message: Message, seen: _Known) -> None:
@@ -404,6 +322,7 @@ def _capabilities(kinds: set[str]) -> frozenset[Capability]:
         "funding": "funding",
         "open_interest": "open_interest",
         "liquidations": "liquidations",
+        "arrival": "arrival",
     }
     return frozenset(found | {capability for kind, capability in values.items() if kind in kinds})
 

@@ -447,7 +447,7 @@ def _trade(
 
 
 @njit(cache=True, nogil=True)
-def _note_fill(account_flow: Any, account: int, side: int, now_ns: int) -> None:
+def _note_fill(account_flow: Any, account: int, side: Any, now_ns: int) -> None:
     if 0 <= account < len(account_flow):
         account_flow[account]["filled_ns"][side] = now_ns
 

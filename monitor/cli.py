@@ -1,4 +1,4 @@
-"""The command line: `perpwatch demo | watch | replay | convert | audit verify | risk | history | doctor`.
+"""The command line: `perpwatch demo | watch | ingest | replay | convert | audit verify | risk | history | doctor`.
 
 Exit codes: 0 done; 1 a check failed (audit, doctor) or a run broke down; 2 the input or the call is wrong (a file, a port,
 a folder, an option); 130 Ctrl-C before the end. Every error is one line that says what, where, and what to do.
@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from monitor.config import SPEED_PATTERN, FilesSpec, Format, LiveSpec, LiveVenue, RunConfig, Spec, VenueSpec
+from monitor.config import SPEED_PATTERN, FilesSpec, Format, IngestSpec, LiveSpec, LiveVenue, RunConfig, Spec, VenueSpec
 from monitor.history_cli import history
 from monitor.risk.cli import risk
 from monitor.roles.kernels import CacheError, use_cache
@@ -35,6 +35,7 @@ bytes on any day."""
 HISTORY_SECONDS: Final = 1800
 DEFAULT_PORT: Final = 8050
 
+_SHORTEST_TOKEN: Final = 16
 _STATE_PREFIX: Final = "perpwatch-run-"
 _LOCK: Final = "lock"
 
@@ -171,6 +172,56 @@ def watch(
         raise _Wrong("a symbol was given twice; give each once")
     kept = None if record is None else str(record.absolute())
     source = LiveSpec(venue, symbols, duration, kept, url, rest_url)
+    _run(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser))
+
+
+@main.command()
+@click.argument("description", type=click.Path(path_type=Path, dir_okay=False), metavar="DESCRIPTION")
+@click.option("--listen", default="127.0.0.1:8060", show_default=True, metavar="HOST:PORT", help="Where to take batches.")
+@click.option("--stream", metavar="KEY", help="A Redis stream to take batches from as well, on the server of REDIS_URL.")
+@click.option("--record", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder to keep the events in.")
+@click.option("--headless", is_flag=True, help="No board.")
+@_PORT
+@_OUT
+@_NO_BROWSER
+def ingest(
+    description: Path,
+    listen: str,
+    stream: str | None,
+    record: Path | None,
+    headless: bool,
+    port: int,
+    out: Path | None,
+    no_browser: bool,
+) -> None:
+    """Watches what a venue sends itself: events under the contract, over HTTP or a Redis stream.
+
+    DESCRIPTION is a TOML file that says what the feed tells; docs/ingest.md has an example. Whoever sends needs the token in
+    PERPWATCH_INGEST_TOKEN.
+    """
+    _prepare()
+    from monitor.ingest.client import TOKEN_VARIABLE
+    from monitor.ingest.description import DescriptionError, load_description
+
+    try:
+        load_description(description)
+    except DescriptionError as error:
+        raise _Wrong(str(error)) from error
+    host, _, digits = listen.rpartition(":")
+    if not host or not digits.isdigit():
+        raise _Wrong(f"--listen {listen!r}: give HOST:PORT, such as 127.0.0.1:8060")
+    if len(os.environ.get(TOKEN_VARIABLE, "")) < _SHORTEST_TOKEN:
+        raise _Wrong(f"{TOKEN_VARIABLE} holds no token of {_SHORTEST_TOKEN} characters or more; make one: openssl rand -hex 32")
+    if stream is not None and not os.environ.get("REDIS_URL"):
+        raise _Wrong("--stream: the stream is on the server of REDIS_URL, which is not set")
+    source = IngestSpec(
+        str(description.absolute()),
+        host,
+        int(digits),
+        stream,
+        os.environ.get("REDIS_URL") if stream is not None else None,
+        None if record is None else str(record.absolute()),
+    )
     _run(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser))
 
 

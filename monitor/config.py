@@ -103,7 +103,28 @@ class LiveSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     ] = None
 
 
-Spec = VenueSpec | FilesSpec | LiveSpec
+class IngestSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="ingest"):
+    """What a venue sends itself as the source."""
+
+    description: Annotated[str, msgspec.Meta(description="The TOML file that describes the feed (docs/ingest.md).")]
+    host: Annotated[str, msgspec.Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535, description="Port to listen on.")] = 8060
+    stream: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None,
+        msgspec.Meta(description="Key of a Redis stream to read batches from as well."),
+    ] = None
+    stream_url: Annotated[str | None, msgspec.Meta(description="The server that stream is on.")] = None
+    record_dir: Annotated[
+        str | None, msgspec.Meta(description="Folder in which the events are kept; null keeps them only while they are needed.")
+    ] = None
+
+    @property
+    def duration_seconds(self) -> None:
+        """A venue says itself when its feed ends."""
+        return None
+
+
+Spec = VenueSpec | FilesSpec | LiveSpec | IngestSpec
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,9 +173,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def live_folder(self) -> Path:
-        """Where a live source's frames lie."""
-        kept = self.source.record_dir if isinstance(self.source, LiveSpec) else None
-        return Path(kept) if kept is not None else Path(self.state_dir) / "frames"
+        """Where lies what came in from a venue, as it came."""
+        kept = self.source.record_dir if isinstance(self.source, LiveSpec | IngestSpec) else None
+        return Path(kept) if kept is not None else Path(self.state_dir) / "live"
 
     @property
     def content_sha256(self) -> str:
@@ -164,6 +185,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             source = FilesSpec(paths=tuple(Path(path).name for path in source.paths), format=source.format)
         elif isinstance(source, LiveSpec):
             source = LiveSpec(source.venue, source.symbols, source.duration_seconds)
+        elif isinstance(source, IngestSpec):
+            source = IngestSpec(hashlib.sha256(Path(source.description).read_bytes()).hexdigest())
         content = {"source": source, "step_ns": STEP_NS}
         return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 

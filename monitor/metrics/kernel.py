@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from engine.book import NO_SYMBOL, apply_event, level_qty, order_lookup, top_levels
-from engine.contract import MICRO, EventFlag, EventKind, Reason, Reference
+from engine.contract import MICRO, NO_ACCOUNT, EventFlag, EventKind, Reason, Reference
 from monitor.metrics import cancels, data, depth, forced, impact, leverage, prices, shape
 
 BOARD_LEVELS: Final = 20
@@ -470,7 +470,7 @@ def _take_over(time: Any, event: Any, symbol: Any, positions: Any, holders: Any,
     for account, sign in ((event["account"], 1), (event["contra_account"], -1)):
         if 0 <= account < len(cash_micro):
             leverage.on_change(symbol, positions, holders, cash_micro, account, sign * lots, sign * event["leaves"])
-        else:
+        elif account != NO_ACCOUNT:  # a position that was there before the feed began comes from nobody
             time["unknown_accounts"] += 1
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from engine.simulation import SimulationConfig
 from monitor.bus.meta import SCHEMA_VERSION, RunMeta, write_meta
 from monitor.bus.position import Position
-from monitor.config import FilesSpec, LiveSpec, RunConfig, VenueSpec
+from monitor.config import FilesSpec, IngestSpec, LiveSpec, RunConfig, VenueSpec
 from monitor.history.export import READER
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.windows import WindowEngine
@@ -35,7 +35,12 @@ SNAPSHOT_WINDOWS: Final = 600
 tenth of one."""
 
 _GAPS: Final = METRIC_NAMES.index("gaps")
-_KINDS: Final[dict[type, Literal["venue", "files", "live"]]] = {VenueSpec: "venue", FilesSpec: "files", LiveSpec: "live"}
+_KINDS: Final[dict[type, Literal["venue", "files", "live"]]] = {
+    VenueSpec: "venue",
+    FilesSpec: "files",
+    LiveSpec: "live",
+    IngestSpec: "live",
+}
 
 
 class _State(msgspec.Struct):
@@ -169,12 +174,18 @@ def _live_from_ns(config: RunConfig) -> int | None:
     spec = config.source
     if isinstance(spec, VenueSpec):
         return spec.live_from_ns
-    return 0 if isinstance(spec, LiveSpec) else None
+    return 0 if isinstance(spec, LiveSpec | IngestSpec) else None
 
 
 def open_source(config: RunConfig, epoch: int) -> Source:
     """The source that `config` describes. Raises SourceError, or engine.journal.FencedError for a venue that was taken over."""
     spec = config.source
+    if isinstance(spec, IngestSpec):
+        from monitor.ingest.description import load_description
+        from monitor.sources.ingest import IngestSource
+
+        description = load_description(Path(spec.description))
+        return IngestSource(config.live_folder, Path(config.state_dir), description, keep=spec.record_dir is not None)
     if isinstance(spec, LiveSpec):
         from monitor.sources.live import LiveSource
 

@@ -29,7 +29,7 @@ from monitor.bus.keys import Keys
 from monitor.bus.position import START, Position
 from monitor.bus.server import Server, ServerError, start_server
 from monitor.bus.streams import StreamError
-from monitor.config import ConfigError, FilesSpec, LiveSpec, RunConfig, parse_config, save_config
+from monitor.config import ConfigError, FilesSpec, IngestSpec, LiveSpec, RunConfig, parse_config, save_config
 from monitor.history.export import READER, Exporter, ExportError, prepare_folder
 from monitor.process import end, spawn_bound
 from monitor.roles.children import STRIKES, Child
@@ -45,6 +45,9 @@ ROLES: Final = ("feed", "guard", "score", "rank")
 
 _RANKING: Final = ("score", "rank")
 """Roles a board can be without: what they do is rank, and no guardrail waits for them."""
+
+_INTAKES: Final[dict[type, str]] = {LiveSpec: "capture", IngestSpec: "ingest"}
+"""Processes that take in what venues send and keep it for feed. They need no server, and end when no more will come."""
 
 _BOARD_FATAL: Final = (2, 3)
 """Exit codes of the board that starting again cannot change: a wrong configuration, a taken port."""
@@ -105,14 +108,9 @@ def _checked(config: RunConfig) -> RunConfig:
     except OSError as error:
         raise RunError(f"{config.state_dir}: cannot hold the run ({error.strerror}); set TMPDIR to one that can") from error
     if config.board_port is not None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", config.board_port))
-            except OSError as error:
-                raise RunError(
-                    f"port {config.board_port} on 127.0.0.1 is not free ({error.strerror}); choose another with --port"
-                ) from error
+        _check_free("127.0.0.1", config.board_port, "--port")
+    if isinstance(config.source, IngestSpec):
+        _check_free(config.source.host, config.source.port, "--listen")
     # Last, because it takes an earlier run's results away.
     if config.out_dir is not None:
         try:
@@ -120,6 +118,15 @@ def _checked(config: RunConfig) -> RunConfig:
         except ExportError as error:
             raise RunError(str(error)) from error
     return config
+
+
+def _check_free(host: str, port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RunError(f"port {port} on {host} is not free ({error.strerror}); choose another with {option}") from error
 
 
 def _warm_up(config: RunConfig, signals: _Signals) -> bool:
@@ -201,9 +208,10 @@ class _Supervisor:
         self._children = [
             Child(name, [sys.executable, "-m", f"monitor.roles.{name}", str(path)], logs / f"{name}.log") for name in ROLES
         ]
-        if isinstance(config.source, LiveSpec):
-            argv = [sys.executable, "-m", "monitor.roles.capture", str(path)]
-            self._children.append(Child("capture", argv, logs / "capture.log"))
+        name = _INTAKES.get(type(config.source))
+        if name is not None:
+            argv = [sys.executable, "-m", f"monitor.roles.{name}", str(path)]
+            self._children.append(Child(name, argv, logs / f"{name}.log"))
         self._board: Child | None = None
         if config.board_port is not None:
             argv = [sys.executable, "-m", "dashboards", "--config", str(path)]
@@ -290,7 +298,7 @@ class _Supervisor:
         if code is None:
             return
         position = self._position_of(child.name)
-        if code == 0 and (position.is_end or child.name == "capture"):
+        if code == 0 and (position.is_end or child.name in _INTAKES.values()):
             child.finished = True
             return
         if code == EXIT_INPUT or (child is self._board and code in _BOARD_FATAL):

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
 
-from monitor.config import ConfigError, FilesSpec, LiveSpec, RunConfig, VenueSpec, load_config
+from engine.contract import EVENT_DTYPE, EventKind
+from monitor.config import ConfigError, FilesSpec, IngestSpec, LiveSpec, RunConfig, VenueSpec, load_config
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles.runtime import EXIT_INPUT
 from monitor.sources import SourceError
@@ -28,8 +30,6 @@ _MOST_S: Final = 2.0
 
 def warm_up(config: RunConfig) -> None:
     """Runs the first events of `config`'s source through windows and detectors. Raises what the source raises."""
-    import numpy as np
-
     from models.detectors import Panel
     from monitor.metrics.windows import WindowEngine
     from monitor.roles.feed import open_source
@@ -38,6 +38,9 @@ def warm_up(config: RunConfig) -> None:
     print("the source, which takes a minute or two" if isinstance(config.source, VenueSpec) else "the source", flush=True)
     if isinstance(config.source, LiveSpec):
         config = msgspec.structs.replace(config, source=_recording(Path(config.state_dir)))
+    elif isinstance(config.source, IngestSpec):
+        config = msgspec.structs.replace(config, source=msgspec.structs.replace(config.source, record_dir=None))
+        _send(config.live_folder)
     source = open_source(config, epoch=1)
     engine = WindowEngine(
         source.instruments, source.capabilities, source.capacity, source.accounts, source.step_ns, source.lateness_ns
@@ -65,6 +68,19 @@ def _recording(folder: Path) -> FilesSpec:
     path = folder / "frames"
     path.write_bytes(b"\n".join(book % (_START_MS + 1000 * n, n) for n in range(2 * _WINDOWS)))
     return FilesSpec((str(path),), "frames")
+
+
+def _send(folder: Path) -> None:
+    """Events to warm up on before a venue has sent any."""
+    from monitor.ingest.store import EventWriter
+
+    writer = EventWriter(folder)
+    events = np.zeros(2 * _WINDOWS, EVENT_DTYPE)
+    events["ts_ns"] = (_START_MS + 1000 * np.arange(len(events))) * 1_000_000
+    events["kind"], events["price"], events["qty"], events["order_id"] = EventKind.ADD, 1000, 1, np.arange(1, len(events) + 1)
+    writer.append(events, len(events))
+    writer.end()
+    writer.close()
 
 
 def main() -> int:

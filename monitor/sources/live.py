@@ -6,7 +6,6 @@ back goes on from its last snapshot and does not read days of frames again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from monitor.config import STEP_NS
 from monitor.live.spool import Place, Reader
 from monitor.sources import Capability, Label, SourceError
 from monitor.sources.binance_batch import EventBatch
+from monitor.sources.state_file import StateFile
 from monitor.sources.wire.envelopes import opened
 from monitor.sources.wire.messages import NotUsedError
 from monitor.sources.wire.recorded import KEY, Header, Lost, header_of, is_header, remark_of
@@ -32,7 +32,6 @@ _LOOK_S: Final = 0.01
 """How soon new frames are seen."""
 _FIRST_S: Final = 120.0
 """How long the header may take: capture has given up by then, and said why."""
-_SNAPSHOT: Final = "feed.state"
 
 
 class _State(msgspec.Struct):
@@ -66,7 +65,7 @@ class LiveSource:
 
     def __init__(self, folder: Path, state: Path, *, keep: bool) -> None:
         self._reader = Reader(folder)
-        self._path = state / _SNAPSHOT
+        self._saved = StateFile(state)
         self._keep = keep
         self._waiting: list[bytes] = []
         header = self._header(folder)
@@ -126,24 +125,20 @@ class LiveSource:
             self._teller.snapshot(self._stream),
             beside,
         )
-        temporary = self._path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            file.write(msgspec.msgpack.encode(state))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        self._saved.write(msgspec.msgpack.encode(state))
         if not self._keep:
             self._reader.drop_behind()
 
     def load(self) -> bytes | None:
         """Goes to the last snapshot and returns what was saved beside it; None without one. Raises SourceError."""
-        try:
-            state = msgspec.msgpack.decode(self._path.read_bytes(), type=_State)
-            self._teller.restore(state.teller, self._stream)
-        except FileNotFoundError:
+        saved = self._saved.read()
+        if saved is None:
             return None
+        try:
+            state = msgspec.msgpack.decode(saved, type=_State)
+            self._teller.restore(state.teller, self._stream)
         except (msgspec.MsgspecError, ValueError) as error:
-            raise SourceError(f"the snapshot cannot be used: {error}", str(self._path), "Begin the run again") from error
+            raise self._saved.unusable(error) from error
         self._reader.place = Place(*state.place)
         self._waiting = []
         self._seq, self._lines = state.seq, state.lines

@@ -53,7 +53,7 @@ def decode(body: bytes, *, is_json: bool) -> np.ndarray:
         raise BatchError(f"{len(body)} bytes, a batch has at most {MOST_BYTES}; send smaller ones", "too large")
     try:
         frame = _from_json(body) if is_json else pl.read_ipc_stream(io.BytesIO(body))
-    except (pl.exceptions.PolarsError, OSError, ValueError, TypeError, OverflowError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError, OverflowError) as error:
         what = "JSON array of objects" if is_json else "Arrow IPC stream"
         raise BatchError(f"the body is no {what} ({_first_line(error)})", "unreadable") from error
     unknown = sorted(set(frame.columns) - set(_TYPES))

@@ -83,16 +83,22 @@ def main() -> None:
     help="Event seconds of the live part; without it, until Ctrl-C.",
 )
 @click.option("--headless", is_flag=True, help="No board.")
+@click.option(
+    "--journal", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder to keep all ops in, for replay."
+)
 @_PORT
 @_OUT
 @_NO_BROWSER
-def demo(seed: int, duration: int | None, headless: bool, port: int, out: Path | None, no_browser: bool) -> None:
+def demo(
+    seed: int, duration: int | None, headless: bool, journal: Path | None, port: int, out: Path | None, no_browser: bool
+) -> None:
     """Runs the built-in venue with three injected incidents, and shows it on the board.
 
     Thirty minutes of history are simulated at full speed first; then time runs as on the clock.
     """
     _prepare()
-    source = VenueSpec(seed=seed, start_ns=DEMO_START_NS, history_seconds=HISTORY_SECONDS, duration_seconds=duration)
+    kept = None if journal is None else str(journal.absolute())
+    source = VenueSpec(seed, DEMO_START_NS, HISTORY_SECONDS, duration, kept)
     _run(source, speed="1x", out=out, port=None if headless else port, browser=not (headless or no_browser))
 
 

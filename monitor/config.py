@@ -17,7 +17,7 @@ import msgspec
 STEP_NS: Final = 1_000_000_000
 """Length of a window. Longer ones are built from these, never recomputed from events."""
 
-Format = Literal["auto", "lobster", "binance-futures", "frames", "orders", "series", "events"]
+Format = Literal["auto", "lobster", "binance-futures", "frames", "orders", "series", "events", "journal"]
 
 LiveVenue = Literal[
     "binance-futures",
@@ -58,6 +58,9 @@ class VenueSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     duration_seconds: Annotated[
         Annotated[int, msgspec.Meta(ge=1)] | None,
         msgspec.Meta(description="Event seconds of the live part; null runs until it is stopped."),
+    ] = None
+    journal_dir: Annotated[
+        str | None, msgspec.Meta(description="Folder that keeps the journal of all ops, for replay; null keeps none.")
     ] = None
 
     @property
@@ -183,6 +186,8 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         source = self.source
         if isinstance(source, FilesSpec):
             source = FilesSpec(paths=tuple(Path(path).name for path in source.paths), format=source.format)
+        elif isinstance(source, VenueSpec):
+            source = msgspec.structs.replace(source, journal_dir=None)
         elif isinstance(source, LiveSpec):
             source = LiveSpec(source.venue, source.symbols, source.duration_seconds)
         elif isinstance(source, IngestSpec):

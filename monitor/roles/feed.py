@@ -24,6 +24,7 @@ from monitor.roles.pace import Pace
 from monitor.roles.publish import Publisher
 from monitor.roles.runtime import Role, State, log, run_role
 from monitor.sources import Resumable
+from monitor.sources.journal import describe
 from monitor.sources.venue import VenueSource
 
 if TYPE_CHECKING:
@@ -195,7 +196,10 @@ def open_source(config: RunConfig, epoch: int) -> Source:
 
         return open_files([Path(path) for path in spec.paths], spec.format)
     simulation = SimulationConfig(seed=spec.seed, start_ns=spec.start_ns, history_s=spec.history_seconds)
-    return VenueSource(simulation, Path(config.state_dir) / "journal", epoch, spec.end_ns)
+    journal = Path(config.state_dir) / "journal"
+    if spec.journal_dir is not None:
+        journal = describe(Path(spec.journal_dir), simulation)
+    return VenueSource(simulation, journal, epoch, spec.end_ns)
 
 
 def main(role: Role) -> None:

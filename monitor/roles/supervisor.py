@@ -29,7 +29,7 @@ from monitor.bus.keys import Keys
 from monitor.bus.position import START, Position
 from monitor.bus.server import Server, ServerError, start_server
 from monitor.bus.streams import StreamError
-from monitor.config import ConfigError, FilesSpec, IngestSpec, LiveSpec, RunConfig, parse_config, save_config
+from monitor.config import ConfigError, FilesSpec, IngestSpec, LiveSpec, RunConfig, VenueSpec, parse_config, save_config
 from monitor.history.export import READER, Exporter, ExportError, prepare_folder
 from monitor.process import end, spawn_bound
 from monitor.roles.children import STRIKES, Child
@@ -109,6 +109,10 @@ def _checked(config: RunConfig) -> RunConfig:
         raise RunError(f"{config.state_dir}: cannot hold the run ({error.strerror}); set TMPDIR to one that can") from error
     if config.board_port is not None:
         _check_free("127.0.0.1", config.board_port, "--port")
+    if isinstance(config.source, VenueSpec) and config.source.journal_dir is not None:
+        kept = Path(config.source.journal_dir)
+        if kept.exists() and (not kept.is_dir() or any(kept.iterdir())):
+            raise RunError(f"{kept}: is not an empty folder; give another one with --journal")
     if isinstance(config.source, IngestSpec):
         _check_free(config.source.host, config.source.port, "--listen")
     # Last, because it takes an earlier run's results away.

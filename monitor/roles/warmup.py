@@ -36,7 +36,9 @@ def warm_up(config: RunConfig) -> None:
 
     # The venue's matching engine takes most of the time.
     print("the source, which takes a minute or two" if isinstance(config.source, VenueSpec) else "the source", flush=True)
-    if isinstance(config.source, LiveSpec):
+    if isinstance(config.source, VenueSpec):
+        config = msgspec.structs.replace(config, source=msgspec.structs.replace(config.source, journal_dir=None))
+    elif isinstance(config.source, LiveSpec):
         config = msgspec.structs.replace(config, source=_recording(Path(config.state_dir)))
     elif isinstance(config.source, IngestSpec):
         config = msgspec.structs.replace(config, source=msgspec.structs.replace(config.source, record_dir=None))

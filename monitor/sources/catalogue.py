@@ -26,6 +26,7 @@ class Entry(NamedTuple):
 
 SOURCES: Final = (
     Entry("the built-in venue", "", VENUE_CAPABILITIES),
+    Entry("its journal (demo --journal)", "journal", VENUE_CAPABILITIES),
     Entry("LOBSTER", "lobster", frozenset(("book", "orders", "trades"))),
     Entry("Databento MBO (DBN, csv)", "orders", _BOOK | _ORDERS),
     Entry("Bitstamp order log", "orders", _BOOK | _ORDERS),

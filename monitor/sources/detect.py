@@ -13,6 +13,7 @@ from monitor.sources.binance import BinanceFuturesSource
 from monitor.sources.binance_survey import looks_like_frames
 from monitor.sources.events import EventsSource, is_events
 from monitor.sources.files import Member, find_members
+from monitor.sources.journal import JournalSource, is_journal
 from monitor.sources.lobster import LobsterSource
 from monitor.sources.orders.source import KINDS, OrdersSource, kind_of
 from monitor.sources.series import SeriesSource, is_mapping, looks_like_series
@@ -39,6 +40,10 @@ def open_source(paths: Sequence[Path], format: Format = "auto") -> Source:
     Raises:
         SourceError: a path cannot be read, holds no known format, or the paths hold different ones.
     """
+    if format == "journal" or (format == "auto" and _is_journal(paths)):
+        if len(paths) != 1:
+            raise SourceError("a journal is replayed by itself", str(paths[0]), "Replay them apart")
+        return JournalSource(paths[0])
     members = find_members(paths)
     if format == "auto":
         format = _format_of(members)
@@ -57,7 +62,13 @@ def open_source(paths: Sequence[Path], format: Format = "auto") -> Source:
 
 def resolve_format(paths: Sequence[Path], format: Format) -> Format:
     """`format`, or what `auto` finds in the files. Raises SourceError as `open_source` does."""
+    if format == "auto" and _is_journal(paths):
+        return "journal"
     return _format_of(find_members(paths)) if format == "auto" else format
+
+
+def _is_journal(paths: Sequence[Path]) -> bool:
+    return len(paths) == 1 and is_journal(paths[0])
 
 
 def _format_of(members: Sequence[Member]) -> Format:

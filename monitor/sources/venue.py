@@ -25,12 +25,24 @@ from monitor.config import STEP_NS
 from monitor.sources import VENUE_CAPABILITIES, Capability, SourceError
 
 if TYPE_CHECKING:
-    from engine.instruments import Instrument
+    from engine.instruments import Instrument, Pack
 
 _HISTORY_TICKS: Final = 50
 """Ticks of a batch at full speed. In the live part each tick is one, so that nobody waits for it."""
 
 _DO: Final = "Start with the program and configuration that wrote it, or with an empty directory"
+
+
+def hash_of(config: SimulationConfig, pack: Pack) -> bytes:
+    """What a journal's ops depend on besides the program, as 32 bytes."""
+    return hashlib.sha256(msgspec.json.encode((SCHEMA_VERSION, config, pack), order="sorted")).digest()
+
+
+def mark_opening(events: np.ndarray) -> np.ndarray:
+    """The events that fill the books at the opening are no flow: all but what moves money and positions gets SNAPSHOT."""
+    flow = np.isin(events["kind"], (EventKind.TRADE, EventKind.TRANSFER, EventKind.LEDGER, EventKind.ASSIGN))
+    events["flags"][~flow] |= np.uint8(EventFlag.SNAPSHOT)
+    return events
 
 
 class VenueSource:
@@ -55,9 +67,8 @@ class VenueSource:
         self._simulation = Simulation(config)
         self._venue = self._simulation.new_venue()
         self._end_ns = end_ns
-        content = msgspec.json.encode((SCHEMA_VERSION, config, self._simulation.pack), order="sorted")
         try:
-            self._journal = Journal.open(directory, hashlib.sha256(content).digest(), "append", epoch)
+            self._journal = Journal.open(directory, hash_of(config, self._simulation.pack), "append", epoch)
         except FencedError:
             raise
         except (JournalError, OSError) as error:
@@ -180,10 +191,7 @@ class VenueSource:
             self._journal.append(ops)
         events = self._venue.apply(ops)
         self._simulation.observe(events)
-        if opening:
-            flow = np.isin(events["kind"], (EventKind.TRADE, EventKind.TRANSFER, EventKind.LEDGER, EventKind.ASSIGN))
-            events["flags"][~flow] |= np.uint8(EventFlag.SNAPSHOT)
-        return events
+        return mark_opening(events) if opening else events
 
     def _check(self, ops: np.ndarray, known: Iterator[np.ndarray]) -> None:
         if len(ops) == 0:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from monitor.bus.commit import Committer
 from monitor.bus.keys import Keys
 from monitor.config import VenueSpec
+from tests.recovery.checker import check
 from tests.recovery.runs import ROLES, START_NS, Run, window_indices
 from tests.unit.test_bus_server import gone
 
@@ -81,6 +82,9 @@ def same_as_undisturbed(run, undisturbed, windows):
     assert run.wait(600) == (0, "")
     assert window_indices(run.out) == list(range(FIRST, FIRST + windows))
     assert run.result() == undisturbed
+    compared = check(run.state / "journal", run.out)
+    assert compared["windows"] == windows
+    assert compared["prices"] > 7 * windows
 
 
 def test_ten_random_kills_of_roles_and_server_leave_the_same_bytes(tmp_path, undisturbed):

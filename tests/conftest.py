@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from monitor.bus.client import connect
 from monitor.bus.server import start_server
 from monitor.roles.kernels import use_cache
-from tests.ahead import Ahead
 from tests.servers import KINDS
+from tests.together import compile_apart, place
 
 # Before a test module imports numba: its own cache would go on with the old code of a kernel's callees.
 use_cache()
+compile_apart()
+
+# Other processes share the machine: how long an example takes says nothing.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
-def pytest_configure(config):
-    config.pluginmanager.register(Ahead())
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: place(item.nodeid))
 
 
 @pytest.fixture(scope="module", params=KINDS)

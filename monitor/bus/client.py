@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Final
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 _TIMEOUT_S: Final = 10.0
 _RETRIES: Final = 4
 
+_FULL_WAIT_S: Final = 0.2
+
+T = TypeVar("T")
+
+log = logging.getLogger("perpwatch")
+
 UNREACHABLE: Final = (RedisConnectionError, RedisTimeoutError)
 """What a call raises when the server is not there, after its retries."""
+
+
+def when_there_is_room(write: Callable[[], T]) -> T:
+    """What `write` returns, as soon as the server takes it.
+
+    A server at its memory limit refuses every write before any of it, a script's included, so that the same one may come
+    again. Waiting loses nothing: what was read is acknowledged with what is written, and the feed waits for its readers.
+    """
+    said = False
+    while True:
+        try:
+            return write()
+        except OutOfMemoryError as error:
+            if not said:
+                log.warning("the server is at its memory limit, waiting for room: %s", error)
+                said = True
+            time.sleep(_FULL_WAIT_S)
 
 
 def connect(url: str) -> Redis:

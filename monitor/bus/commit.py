@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monitor.bus.client import when_there_is_room
 from monitor.bus.keys import Keys
 from monitor.bus.position import START, Position
 
@@ -77,7 +78,8 @@ class Committer:
     @classmethod
     def take(cls, redis: Redis, keys: Keys, role: str) -> Committer:
         """Takes the role over: draws the next epoch, which fences whoever had it, and reads the checkpoint."""
-        epoch = int(redis.hincrby(keys.role(role), "epoch", 1))
+        drawn: Any = when_there_is_room(lambda: redis.hincrby(keys.role(role), "epoch", 1))
+        epoch = int(drawn)
         return cls(redis, keys, role, epoch, read_position(redis, keys, role))
 
     def commit(
@@ -107,7 +109,7 @@ class Committer:
         for stream, group, position in acks:
             argv += (number(stream), group, str(position))
 
-        reply: Any = self._script(keys=list(key_numbers), args=argv)
+        reply: Any = when_there_is_room(lambda: self._script(keys=list(key_numbers), args=argv))
         verdict, *detail = (part.decode() for part in reply)
         if verdict == "FENCED":
             raise FencedError(f"{self.role}: epoch {self.epoch} is over, {detail[0]} has begun; another process runs this role")

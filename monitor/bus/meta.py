@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from engine.instruments import Instrument
+from monitor.bus.client import when_there_is_room
 from monitor.bus.keys import Keys
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class RunMeta(msgspec.Struct, frozen=True):
 
 
 def write_meta(redis: Redis, keys: Keys, meta: RunMeta) -> None:
-    redis.set(keys.meta, msgspec.json.encode(meta))
+    when_there_is_room(lambda: redis.set(keys.meta, msgspec.json.encode(meta)))
 
 
 def read_meta(redis: Redis, keys: Keys) -> RunMeta | None:

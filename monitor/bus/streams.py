@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from redis.exceptions import ResponseError
 
+from monitor.bus.client import when_there_is_room
 from monitor.bus.position import Position
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class OrderedReader:
         self._position = position
         self._pending = True
         try:
-            redis.xgroup_create(stream, group, id="0", mkstream=True)
+            when_there_is_room(lambda: redis.xgroup_create(stream, group, id="0", mkstream=True))
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise

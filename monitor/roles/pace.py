@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
+from monitor.bus.client import when_there_is_room
+
 if TYPE_CHECKING:
     from redis import Redis
 
@@ -80,6 +82,7 @@ class Pace:
             if next_ns < start_ns:
                 return start_ns - 1
             self._origin = _Origin(start_ns, time.time_ns())
-            self._redis.set(self._key, msgspec.json.encode(self._origin))
+            origin = msgspec.json.encode(self._origin)
+            when_there_is_room(lambda: self._redis.set(self._key, origin))
         now_ns = self._origin.event_ns + int((time.time_ns() - self._origin.wall_ns) * self._rate)
         return max(now_ns, self._origin.event_ns - 1)

@@ -6,6 +6,7 @@ snapshot and checkpoint, whether or not it ran before.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 import msgspec
+from redis.exceptions import OutOfMemoryError
 
 from engine.journal import FencedError as JournalFencedError
 from monitor.bus.client import connect
@@ -104,7 +106,9 @@ class Role:
             event_time_ns=event_time_ns,
             phase=phase,
         )
-        self.redis.hset(self.keys.health, self.name, msgspec.json.encode(health).decode())
+        # A server without room for it has none for the run either, and the board sees that nobody speaks.
+        with contextlib.suppress(OutOfMemoryError):
+            self.redis.hset(self.keys.health, self.name, msgspec.json.encode(health).decode())
 
     def wait_for_meta(self) -> RunMeta | None:
         """What feed says the run is; None if the role is told to stop before feed said it."""

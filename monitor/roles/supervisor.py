@@ -10,6 +10,7 @@ kill -9 (`monitor.process`).
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import signal
 import socket
@@ -22,7 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from monitor.bus.client import connect
 from monitor.bus.keys import Keys
@@ -51,6 +52,8 @@ _INTAKES: Final[dict[type, str]] = {LiveSpec: "capture", IngestSpec: "ingest"}
 
 _BOARD_FATAL: Final = (2, 3)
 """Exit codes of the board that starting again cannot change: a wrong configuration, a taken port."""
+
+_FULL: Final = "the server is at its memory limit; the run waits, and goes on when it has more (CONFIG SET maxmemory)"
 
 _TURN_S: Final = 0.05
 _REVIVALS_S: Final = 60.0
@@ -206,6 +209,8 @@ class _Supervisor:
         self._stopping = False
         self._started = time.monotonic()
         self._trimmed = 0.0
+        self._full = False
+        self._told = START
         self._revived: list[float] = []
         self._positions: dict[str, Position] = dict.fromkeys(ROLES, START)
         logs = Path(config.state_dir) / "logs"
@@ -227,6 +232,12 @@ class _Supervisor:
             self._exporter = Exporter(self._redis, self._keys, Path(config.out_dir), spool)
 
     def run(self) -> int:
+        memory: Any = self._redis.info("memory")
+        if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
+            raise RunError(
+                f"the server removes keys when its memory is full ({memory['maxmemory_policy']}), and with them what nobody has"
+                " read; CONFIG SET maxmemory-policy noeviction"
+            )
         if self._redis.exists(self._keys.role("feed")):
             raise RunError(f"run {self._config.run_id!r} is on this server already; choose another run id")
         try:
@@ -347,13 +358,26 @@ class _Supervisor:
             found = self._exporter.drain()
         except OSError as error:
             raise _BrokenError(f"{self._config.state_dir}: no room for the spool ({error.strerror})") from error
-        if found:
-            self._redis.hset(self._keys.role(READER), "position", str(self._exporter.behind))
+        behind = self._exporter.behind
+        if behind != self._told:
+            # Without room now, it is told with the next entries, or when there is room again.
+            with contextlib.suppress(OutOfMemoryError):
+                self._redis.hset(self._keys.role(READER), "position", str(behind))
+                self._told = behind
         return found
+
+    def _look_at_memory(self) -> None:
+        """Says once that the server is full: the roles wait then (`monitor.bus.client.when_there_is_room`)."""
+        memory: Any = self._redis.info("memory")
+        limit = memory.get("maxmemory", 0)
+        if limit and memory["used_memory"] >= limit and not self._full:
+            self._full = True
+            print(f"perpwatch: {_FULL}", file=sys.stderr)
 
     def _trim(self) -> None:
         if time.monotonic() - self._trimmed >= _TRIM_S:
             self._trimmed = time.monotonic()
+            self._look_at_memory()
             trim(self._redis, self._keys, self._positions, self._exporter.position if self._exporter is not None else None)
 
     def _health(self) -> dict[str, Health]:

@@ -63,7 +63,7 @@ class Run:
             pipe.close()
         self.process.wait()
 
-    def wait(self, timeout_s: float = 120) -> tuple[int, str]:
+    def wait(self, timeout_s: float = 300) -> tuple[int, str]:
         """(exit code, what it said on standard error)."""
         _, said = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, said.decode()
@@ -76,7 +76,7 @@ class Run:
             self._redis = connect(load_config(path).redis_url)
         return self._redis
 
-    def until(self, condition: Callable[[], Any], timeout_s: float = 90) -> Any:
+    def until(self, condition: Callable[[], Any], timeout_s: float = 240) -> Any:
         """What `condition` returns, as soon as it is true. Fails if the run ends before."""
         deadline = time.monotonic() + timeout_s
         while not (found := condition()):

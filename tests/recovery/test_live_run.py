@@ -20,7 +20,7 @@ SECONDS = 12
 
 
 def test_a_live_run_survives_kills_and_its_recording_replays_to_the_same_rows(tmp_path):
-    with Exchange("binance", per_second=100, faults={1500: "drop", 1700: "close"}) as exchange:
+    with Exchange("binance", per_second=100, faults={900: "drop", 1200: "close"}) as exchange:
         record = tmp_path / "frames"
         spec = LiveSpec("binance-futures", (exchange.symbol,), SECONDS, str(record), exchange.url, exchange.rest_url)
         with Run(tmp_path, spec) as run:

@@ -1,7 +1,7 @@
 """Two test processes beside each other (pytest-xdist), of which no two compile the same kernel at the same time.
 
-A run with an empty cache spends minutes on compiling. Whoever wants a kernel that another process is compiling waits for it, and
-then finds it in the cache. The tests that compile most come first, so that both processes are busy to the end.
+A run with an empty cache spends minutes on compiling. Whoever wants a kernel that another process is compiling waits for it,
+and then finds it in the cache. The tests that compile most come first, so that both processes are busy to the end.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import os
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-
-from numba.core.dispatcher import Dispatcher
 
 _FIRST = (
     "tests/unit/test_simulation.py",
@@ -33,6 +31,8 @@ def place(nodeid: str) -> int:
 
 def compile_apart() -> None:
     """Makes every compilation of this process wait for the same one in another."""
+    from numba.core.dispatcher import Dispatcher  # the cache's place must be known by now
+
     compile_ = Dispatcher.compile
 
     def compile_alone(self, sig):
@@ -44,7 +44,7 @@ def compile_apart() -> None:
 
 @contextmanager
 def _lock(name: str):
-    """Held by one process at a time; a process may take it again. Kernels call each other in no circle, so nobody waits in one."""
+    """Held by one process at a time, which may take it again. Kernels call each other in no circle, so nobody waits in one."""
     _held[name] += 1
     try:
         if _held[name] > 1:

@@ -1,8 +1,10 @@
-"""`perpwatch history`: questions to what runs left behind, in SQL."""
+"""`perpwatch history`: a lasting store of what runs left behind, and questions to it in SQL."""
 
 from __future__ import annotations
 
 import json
+import re
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,71 +13,170 @@ import click
 if TYPE_CHECKING:
     import polars as pl
 
-_TABLES: Final = {
-    "metrics": "metrics.parquet",
-    "metrics_10s": "metrics_10s.parquet",
-    "metrics_60s": "metrics_60s.parquet",
-    "anomalies": "anomalies.jsonl",
-    "verdicts": "verdicts.jsonl",
-    "labels": "labels.jsonl",
-}
+    from monitor.history.adding import Added
+
 _WIDEST: Final = 200
 """Rows that are printed at most as a table; --json prints all."""
+_DAYS: Final = {"d": 1, "w": 7}
+_FOLDER: Final = click.Path(path_type=Path, file_okay=False)
+
+
+class _Wrong(click.ClickException):
+    """An error of the caller's, shown in one line."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:
+        click.echo(f"perpwatch: {self.message}", err=True)
+
+
+def _age(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """Days."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,5})([dw])", value)
+    if not found:
+        raise click.BadParameter(f"{value!r}: give days such as 30d, or weeks such as 4w")
+    return int(found[1]) * _DAYS[found[2]]
+
+
+def _date(_context: click.Context, _parameter: click.Parameter, value: str | None) -> date | None:
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r}: give a day such as 2026-01-01") from None
 
 
 @click.group()
 def history() -> None:
-    """Questions to what runs left behind."""
+    """Keeps what runs left behind, and asks it."""
+
+
+@history.command("add")
+@click.argument("store", type=_FOLDER, metavar="STORE")
+@click.argument("folders", nargs=-1, required=True, type=_FOLDER, metavar="DIR…")
+def add_runs(store: Path, folders: tuple[Path, ...]) -> None:
+    """Takes the runs in the folders DIR… into STORE, which is made if it is not there.
+
+    A run that is in it already changes nothing.
+    """
+    from monitor.history.adding import add
+    from monitor.history.store import StoreError, locked, make_store
+
+    try:
+        with locked(store):
+            into = make_store(store)
+            for folder in folders:
+                click.echo(f"{folder}: {_told(add(into, folder), store)}")
+    except StoreError as error:
+        raise _Wrong(str(error)) from error
+
+
+def _told(added: Added, store: Path) -> str:
+    said = []
+    if added.written:
+        rows = ", ".join(f"{count:,} {name}" for name, count in added.rows.items())
+        said.append(f"run {added.run} was added: {_span(added.days)}; {rows}")
+    elif added.left_out:
+        said.append(f"run {added.run} was not added")
+    elif added.days:
+        said.append(f"run {added.run} is in {store} already; nothing was changed")
+    else:
+        said.append(f"run {added.run} has no rows; nothing was changed")
+    if added.left_out:
+        said.append(f"{_span(added.left_out)} left out, because {store} has dropped such old days")
+    return "; ".join(said)
+
+
+def _span(days: tuple[str, ...]) -> str:
+    if not days:
+        return "no day"
+    return f"1 day ({days[0]})" if len(days) == 1 else f"{len(days)} days ({days[0]} to {days[-1]})"
+
+
+@history.command("drop")
+@click.argument("store", type=_FOLDER, metavar="STORE")
+@click.option(
+    "--older-than",
+    "age",
+    callback=_age,
+    metavar="AGE",
+    help="Drops days that lie more than AGE before the newest day of the store: 30d, 4w.",
+)
+@click.option("--before", callback=_date, metavar="DAY", help="Drops days before DAY (UTC, such as 2026-01-01) instead.")
+def drop_days(store: Path, age: int | None, before: date | None) -> None:
+    """Removes old days from STORE, for good, and says what it removed."""
+    from monitor.history.store import Store, StoreError, locked
+
+    if (age is None) == (before is None):
+        raise _Wrong("what shall be dropped? give either --older-than AGE or --before DAY")
+    try:
+        held = Store(store)  # before the lock, which would make the folder
+        with locked(store):
+            held = Store(store)
+            if before is None:
+                newest = held.newest_day()
+                if not newest:
+                    click.echo(f"{store}: has no rows; nothing was dropped")
+                    return
+                before = _back(date.fromisoformat(newest), age or 0)
+            done = held.drop(before)
+    except StoreError as error:
+        raise _Wrong(str(error)) from error
+    left = f"{done.days_left} {'day is' if done.days_left == 1 else 'days are'} left"
+    if done.days:
+        click.echo(
+            f"{store}: dropped {_span(done.days)}: {done.files:,} files, {done.rows:,} rows, {done.size / 1e6:,.1f} MB; "
+            f"{done.runs} {'run is' if done.runs == 1 else 'runs are'} gone; {left}"
+        )
+    else:
+        click.echo(f"{store}: no day is before {done.before}; nothing was dropped; {left}")
+    if done.strays:
+        click.echo(f"{store}: {done.strays:,} files that interrupted work had left were removed, too")
+
+
+def _back(day: date, days: int) -> date:
+    try:
+        return day - timedelta(days=days)
+    except OverflowError:
+        return date.min
 
 
 @history.command()
 @click.argument("sql")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folders", nargs=-1, required=True, type=_FOLDER, metavar="DIR…")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a row, all rows, instead of a table.")
 def query(sql: str, folders: tuple[Path, ...], as_json: bool) -> None:
-    """Asks SQL of the runs in FOLDERS: tables metrics, metrics_10s, metrics_60s, anomalies, verdicts and labels.
+    """Asks SQL of DIR…, folders of runs and stores: tables metrics, metrics_10s, metrics_60s, anomalies, verdicts and labels.
 
-    The folder is in the column `run`.
+    The folder, or the run's name in a store, is in the column `run`, the UTC date in `day`.
 
     Nothing is written: only SELECT is known.
     """
     import polars as pl
 
-    context = pl.SQLContext(eager=False)
-    for name, file in _TABLES.items():
-        frame = _table(folders, file)
-        if frame is not None:
-            context.register(name, frame)
-    if not context.tables():
-        raise click.UsageError(f"none of {', '.join(map(str, folders))} holds what a run leaves: {', '.join(_TABLES.values())}")
+    from monitor.history.adding import FILES
+    from monitor.history.store import StoreError
+    from monitor.history.tables import tables
+
     try:
-        found = context.execute(sql).collect()
-    except pl.exceptions.PolarsError as error:
-        known = ", ".join(sorted(context.tables()))
-        raise click.UsageError(f"{error}. Tables here: {known}") from None
+        here = tables(folders)
+    except StoreError as error:
+        raise _Wrong(str(error)) from None
+    if not here:
+        raise _Wrong(f"none of {', '.join(map(str, folders))} holds what a run leaves: {', '.join(FILES.values())}")
+    try:
+        found = pl.SQLContext(here, eager=False).execute(sql).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise _Wrong(f"{reason}. Tables here: {', '.join(sorted(here))}") from None
     if as_json:
         for row in found.iter_rows(named=True):
             click.echo(json.dumps(row, default=str))
         return
     _print(found)
-
-
-def _table(folders: tuple[Path, ...], file: str) -> pl.LazyFrame | None:
-    """All runs' files of one name, below each other."""
-    import polars as pl
-
-    frames = []
-    for folder in folders:
-        path = folder / file
-        if not path.is_file() or path.stat().st_size == 0:
-            continue
-        try:
-            frame = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_ndjson(path, infer_schema_length=None)
-            frame.collect_schema()
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise click.UsageError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-        frames.append(frame.with_columns(pl.lit(str(folder)).alias("run")))
-    return pl.concat(frames, how="diagonal_relaxed") if frames else None
 
 
 def _print(found: pl.DataFrame) -> None:

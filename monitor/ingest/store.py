@@ -7,7 +7,6 @@ half-written is cut: it was never acknowledged, and the venue sends it again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import BinaryIO, Final
 import numpy as np
 
 from engine.contract import EVENT_DTYPE, EventKind
+from monitor.live.spool import SpoolError, claim
 
 SEGMENT_BYTES: Final = 64 << 20
 ADDED: Final = 1
@@ -23,35 +23,21 @@ ADDED: Final = 1
 
 _SUFFIX: Final = ".events"
 _END: Final = "end"
-_LOCK: Final = ".lock"
 _ROW: Final = EVENT_DTYPE.itemsize
 _READ_ROWS: Final = 2**15
-
-
-class StoreError(Exception):
-    """The folder cannot be used: what, where, what to do."""
-
-    exit_code: Final = 2
 
 
 class EventWriter:
     """Appends events. One at a time in a folder.
 
     `next_seq` is the number of the next event to keep, `next_sent` that of the next event of the venue's own numbering.
-    Raises StoreError where the folder cannot be used.
+    Raises SpoolError where the folder cannot be used.
     """
 
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (folder / _LOCK).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{folder}: another process writes there; give another folder") from None
-        except OSError as error:
-            raise StoreError(f"{folder}: events cannot be kept there ({error.strerror}); give another folder") from error
+        self._lock = claim(folder)
         self.next_seq = self.next_sent = 1
         found = _files(folder)
         if found:
@@ -110,7 +96,7 @@ class EventReader:
         self.next_seq = next_seq
 
     def events(self) -> np.ndarray:
-        """What came since the last call, some of it if it is much; empty if nothing did. Raises StoreError for a hole."""
+        """What came since the last call, some of it if it is much; empty if nothing did. Raises SpoolError for a hole."""
         for first_seq, first_sent in reversed(_files(self._folder)):
             if first_seq > self.next_seq:
                 continue
@@ -118,11 +104,11 @@ class EventReader:
                 _path(self._folder, first_seq, first_sent), EVENT_DTYPE, _READ_ROWS, offset=(self.next_seq - first_seq) * _ROW
             )
             if len(rows) and (rows["seq"][0] != self.next_seq or rows["seq"][-1] != self.next_seq + len(rows) - 1):
-                raise StoreError(f"{self._folder}: event {self.next_seq} is not where it should be; begin the run again")
+                raise SpoolError(f"{self._folder}: event {self.next_seq} is not where it should be; begin the run again")
             self.next_seq += len(rows)
             return rows
         if self.next_seq > 1 or _files(self._folder):
-            raise StoreError(f"{self._folder}: event {self.next_seq} is gone; begin the run again")
+            raise SpoolError(f"{self._folder}: event {self.next_seq} is gone; begin the run again")
         return np.zeros(0, EVENT_DTYPE)
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import IO, BinaryIO, Final, NamedTuple
 
 SEGMENT_BYTES: Final = 64 << 20
 SUFFIX: Final = ".frames"
@@ -42,14 +42,7 @@ class Writer:
     def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (folder / _LOCK).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SpoolError(f"{folder}: another process records into it; give another folder") from None
-        except OSError as error:
-            raise SpoolError(f"{folder}: frames cannot be kept there ({error.strerror}); give another folder") from error
+        self._lock = claim(folder)
         found = segments(folder)
         self._number = found[-1] if found else 1
         path = _path(folder, self._number)
@@ -134,6 +127,19 @@ class Reader:
         for number in segments(self._folder):
             if number < self.place.segment:
                 _path(self._folder, number).unlink(missing_ok=True)
+
+
+def claim(folder: Path) -> IO[str]:
+    """Takes `folder` (made if missing) for this process, as long as what is returned stays open. Raises SpoolError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SpoolError(f"{folder}: another process writes there; give another folder") from None
+    except OSError as error:
+        raise SpoolError(f"{folder}: nothing can be kept there ({error.strerror}); give another folder") from error
+    return lock
 
 
 def segments(folder: Path) -> list[int]:

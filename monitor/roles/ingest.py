@@ -21,9 +21,10 @@ from monitor.config import ConfigError, IngestSpec, RunConfig, load_config
 from monitor.ingest.client import TOKEN_VARIABLE
 from monitor.ingest.description import DescriptionError, load_description
 from monitor.ingest.desk import Desk
-from monitor.ingest.store import EventWriter, StoreError
+from monitor.ingest.store import EventWriter
 from monitor.ingest.stream import read_stream
 from monitor.ingest.web import build
+from monitor.live.spool import SpoolError
 from monitor.roles.runtime import EXIT_INPUT
 
 _LOOK_S: Final = 0.2
@@ -62,7 +63,7 @@ def main() -> int:
         config = load_config(Path(sys.argv[1]))
         assert isinstance(config.source, IngestSpec)
         asyncio.run(_serve(config, config.source))
-    except (ConfigError, DescriptionError, StoreError) as error:
+    except (ConfigError, DescriptionError, SpoolError) as error:
         print(error, file=sys.stderr)
         return EXIT_INPUT
     return 0

@@ -23,9 +23,10 @@ from monitor.ingest.batch import BatchError, admit, decode, encode
 from monitor.ingest.client import Client, SendError
 from monitor.ingest.description import DescriptionError, load_description
 from monitor.ingest.desk import Desk
-from monitor.ingest.store import ADDED, EventReader, EventWriter, StoreError
+from monitor.ingest.store import ADDED, EventReader, EventWriter
 from monitor.ingest.stream import read_stream
 from monitor.ingest.web import ARROW, JSON, build
+from monitor.live.spool import SpoolError
 from monitor.sources.ingest import IngestSource
 from tests.oracle.event_streams import order_stream
 
@@ -223,7 +224,7 @@ def test_a_killed_writer_is_followed_where_it_stood(tmp_path, description):
     events = stream(200)
     first = EventWriter(tmp_path / "store")
     first.append(events[:100], 100)
-    with pytest.raises(StoreError, match="another process"):
+    with pytest.raises(SpoolError, match="another process"):
         EventWriter(tmp_path / "store")
     first.close()
     (path,) = (tmp_path / "store").glob("*.events")

@@ -119,6 +119,8 @@ class Connection:
             frame = _decoded(raw)
             if frame is None:
                 continue  # a pong in plain text
+            if frame.get("channel") in self._endpoint.ignores:
+                continue
             if not self._venue.knows(frame):
                 refused = refusal(frame)
                 if refused:

@@ -61,6 +61,8 @@ class Endpoint(NamedTuple):
         what to send so that the venue keeps the connection, and how often.
     sends_a_second:
         how many texts a second the venue takes.
+    ignores:
+        channels whose frames only keep the connection alive.
     """
 
     venue: str
@@ -75,6 +77,7 @@ class Endpoint(NamedTuple):
     ping: str | None = None
     ping_s: float = 20.0
     sends_a_second: float = 5.0
+    ignores: frozenset[str] = frozenset()
 
     def subscribe(self, channels: list[str]) -> list[str]:
         """Texts that subscribe to channels."""
@@ -312,6 +315,7 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
         _coinbase,
         lambda symbol: Request(f"/api/v3/brokerage/market/products/{symbol}"),
         _coinbase_listing,
+        ignores=frozenset(("heartbeats", "subscriptions")),
     ),
     "dydx": Endpoint(
         "dydx",

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 
 from engine.contract import EVENT_DTYPE, EventKind
-from monitor.live.spool import SpoolError, claim
+from monitor.live.spool import Appender, SpoolError, claim
 
 SEGMENT_BYTES: Final = 64 << 20
 ADDED: Final = 1
@@ -48,10 +48,9 @@ class EventWriter:
             kept = np.fromfile(path, EVENT_DTYPE)
             added = int(((kept["kind"] == EventKind.CLOCK) & (kept["code"] == ADDED)).sum())
             self.next_seq, self.next_sent = first_seq + rows, first_sent + rows - added
-            self._file: BinaryIO = path.open("ab")
+            self._file = Appender(path)
         else:
-            self._file = _path(folder, 1, 1).open("ab")
-        self._size = self._file.seek(0, os.SEEK_END)
+            self._file = Appender(_path(folder, 1, 1))
 
     @property
     def ended(self) -> bool:
@@ -63,19 +62,12 @@ class EventWriter:
 
         Raises OSError, with nothing of them kept.
         """
-        if self._size >= self._segment_bytes:
+        if self._file.size >= self._segment_bytes:
             self._file.close()
-            self._file = _path(self._folder, self.next_seq, self.next_sent).open("ab")
-            self._size = 0
+            self._file = Appender(_path(self._folder, self.next_seq, self.next_sent))
         numbered = events.copy()
         numbered["seq"] = np.arange(self.next_seq, self.next_seq + len(events))
-        try:
-            self._file.write(numbered.tobytes())
-            self._file.flush()
-        except OSError:
-            os.ftruncate(self._file.fileno(), self._size)
-            raise
-        self._size += len(events) * _ROW
+        self._file.append(numbered.tobytes())
         self.next_seq += len(events)
         self.next_sent += sent
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import IO, BinaryIO, Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 SEGMENT_BYTES: Final = 64 << 20
 SUFFIX: Final = ".frames"
@@ -33,6 +33,29 @@ class Place(NamedTuple):
     offset: int = 0
 
 
+class Appender:
+    """A file to whose end whole pieces are added: a piece is there in full or not at all. `size` is in bytes."""
+
+    def __init__(self, path: Path) -> None:
+        # Unbuffered: a buffer would keep a piece that found no room, and write it before the next one.
+        self._file = path.open("ab", buffering=0)
+        self.size = path.stat().st_size
+
+    def append(self, content: bytes) -> None:
+        """Hands `content` to the operating system. Raises OSError, with nothing of it in the file."""
+        left = memoryview(content)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            os.ftruncate(self._file.fileno(), self.size)
+            raise
+        self.size += len(content)
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class Writer:
     """Appends lines. One at a time in a folder: a second one is refused while the first lives.
 
@@ -47,41 +70,31 @@ class Writer:
         self._number = found[-1] if found else 1
         path = _path(folder, self._number)
         _cut_torn_end(path)
-        self._file: BinaryIO = path.open("ab")
-        self._size = path.stat().st_size
+        self._file = Appender(path)
         self.header = _first_line(_path(folder, found[0])) if found else b""
         """The first line of every file; b"" before there is one."""
 
     def begin(self, header: bytes) -> None:
         """Sets the header of a spool that has none yet."""
         self.header = header
-        self._append(header)
+        self._file.append(header + b"\n")
 
     def write(self, lines: list[bytes]) -> None:
         """Appends whole lines, given without their newlines, and hands them to the operating system.
 
         Raises OSError, with what was appended cut off again, so that a line is never there in part.
         """
-        if self._size >= self._segment_bytes:
+        if self._file.size >= self._segment_bytes:
             self._file.close()
             self._number += 1
-            self._file = _path(self._folder, self._number).open("ab")
-            self._size = 0
-            self._append(self.header)
-        self._append(b"\n".join(lines))
+            self._file = Appender(_path(self._folder, self._number))
+        if not self._file.size and self.header:
+            self._file.append(self.header + b"\n")
+        self._file.append(b"\n".join(lines) + b"\n")
 
     def close(self) -> None:
         self._file.close()
         self._lock.close()
-
-    def _append(self, content: bytes) -> None:
-        try:
-            self._file.write(content + b"\n")
-            self._file.flush()
-        except OSError:
-            os.ftruncate(self._file.fileno(), self._size)
-            raise
-        self._size += len(content) + 1
 
 
 class Reader:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from monitor.bus.client import when_there_is_room
+from monitor.metrics.watermark import LATEST_NS, LONGEST_STEP_NS
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -41,7 +42,7 @@ class Pace:
         self._key = keys.pace
         self._rate = rate
         self._from_ns = from_ns
-        self._newest_ns = -(2**62)
+        self._newest_ns = -1
         stored: Any = redis.get(self._key)
         self._origin = None if stored is None else msgspec.json.decode(stored, type=_Origin)
 
@@ -54,7 +55,7 @@ class Pace:
         if self._rate is None or len(batch) == 0:
             yield batch
             return
-        newest = np.maximum.accumulate(np.maximum(batch["ts_ns"], self._newest_ns))
+        newest = np.maximum.accumulate(np.maximum(self._believed(batch["ts_ns"]), self._newest_ns))
         self._newest_ns = int(newest[-1])
         at = 0
         while at < len(batch):
@@ -67,6 +68,14 @@ class Pace:
                     return
                 wait_s = (self.wall_ns(int(newest[at])) - time.time_ns()) / 1e9
                 time.sleep(min(max(wait_s, _LEAST_WAIT_S), _MOST_WAIT_S))
+
+    def _believed(self, ts_ns: np.ndarray) -> np.ndarray:
+        """`ts_ns` (int64 [N]) without times that one event alone claims: nobody waits until next year for a wrong clock."""
+        times = np.clip(ts_ns, 0, LATEST_NS)
+        following = np.append(
+            times[1:], times[-1] if self._newest_ns < 0 else max(self._newest_ns, int(times[:-1].max(initial=0)))
+        )
+        return np.where(times - following > LONGEST_STEP_NS, following, times)
 
     def wall_ns(self, event_ns: int) -> int:
         """When `event_ns` is due on the wall clock; now, if nothing is paced (yet)."""

@@ -100,3 +100,13 @@ def test_a_feed_that_comes_back_goes_on_in_the_same_time(clock):
     assert pieces[0][1] == [1, 2, 3]
     assert pieces[1] == (pytest.approx(7.0, abs=0.03), [4])
     assert again.wall_ns(103 * S) == 53 * S
+
+
+def test_nobody_waits_for_a_time_that_one_event_alone_claims(clock):
+    paced = Pace(Store(), Keys("r"), 1.0, None)
+    far = 10_000  # more than the hour by which one event may move time on
+    assert go(paced, events(1, far, 2), clock)[-1][1][-1] == 3
+    assert go(paced, events(3, far), clock)[-1][1][-1] == 2
+    assert sum(clock.slept) < 3
+    assert go(paced, events(far, far + 1), clock)[-1][1][-1] == 2
+    assert sum(clock.slept) > far - 10

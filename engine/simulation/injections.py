@@ -41,12 +41,14 @@ class Label(msgspec.Struct, frozen=True):
     """The truth about one incident.
 
     Attributes:
-        family: "cancels", "leverage" or "depth".
+        family: "cancels", "depth", "leverage", "prices" or "market": which detectors should rank it first.
         symbol: the market.
         accounts: who did it.
         start_ns: time of its first op, UTC nanoseconds.
         end_ns: time after its last op.
         name: what happened.
+        metrics: names of the window metrics that it moves.
+        benign: whether it is ordinary business, which should raise no alarm.
     """
 
     family: str
@@ -55,6 +57,8 @@ class Label(msgspec.Struct, frozen=True):
     start_ns: int
     end_ns: int
     name: str
+    metrics: tuple[str, ...] = ()
+    benign: bool = False
 
 
 class Schedule:

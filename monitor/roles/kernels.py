@@ -2,18 +2,22 @@
 
 Numba keeps a kernel's machine code until the kernel's own file changes, and does not see that a kernel it calls, in another
 file, has changed: after an update it would go on with old code, silently. So the cache is a folder named by the content of
-all our code: new code, new folder. And because every role would compile for itself, all at once, a warm-up compiles before
-they start, where it can be seen; a stamp in the folder remembers for which kind of run that was done.
+all modules with kernels, and of all that these import: new code, new folder. And because every role would compile for
+itself, all at once, a warm-up compiles before they start, where it can be seen; a stamp in the folder remembers for which
+kind of run that was done.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -22,6 +26,7 @@ from monitor.config import FilesSpec, RunConfig
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _PACKAGES: Final = ("engine", "models", "monitor")
+_HAS_KERNELS: Final = re.compile(rb"^(from|import) (numba|engine\.kernel)\b", re.MULTILINE)
 _VARIABLE: Final = "NUMBA_CACHE_DIR"
 
 
@@ -97,10 +102,35 @@ def _usable(folder: Path) -> bool:
 
 
 def _code() -> bytes:
-    parts = [f"{sys.version} {metadata.version('numba')} {metadata.version('numpy')}".encode()]
-    for package in _PACKAGES:
-        parts += [path.read_bytes() for path in sorted((_ROOT / package).rglob("*.py"))]
-    return b"\0".join(parts)
+    versions = f"{sys.version} {metadata.version('numba')} {metadata.version('numpy')}"
+    return versions.encode() + b"\0" + _sources()
+
+
+@cache
+def _sources() -> bytes:
+    """The modules with kernels, and all of ours that they import."""
+    texts = {path: path.read_bytes() for package in _PACKAGES for path in sorted((_ROOT / package).rglob("*.py"))}
+    wanted = [path for path, text in texts.items() if _HAS_KERNELS.search(text)]
+    used: set[Path] = set()
+    while wanted:
+        path = wanted.pop()
+        if path in texts and path not in used:
+            used.add(path)
+            wanted += _imports(texts[path])
+    return b"\0".join(texts[path] for path in sorted(used))
+
+
+def _imports(text: bytes) -> list[Path]:
+    """Where the modules of ours lie that a module imports names of, or that it imports themselves."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in _PACKAGES:
+            folder = _ROOT.joinpath(*node.module.split("."))
+            modules = [folder / f"{alias.name}.py" for alias in node.names]
+            found += [path for path in modules if path.exists()]
+            if not all(path.exists() for path in modules):
+                found += [folder.with_suffix(".py"), folder / "__init__.py"]
+    return found
 
 
 def _digest(data: bytes) -> str:

@@ -133,6 +133,14 @@ def test_changed_code_gets_a_cache_of_its_own_and_the_old_one_goes(tmp_path, mon
     assert os.environ["NUMBA_CACHE_DIR"] == str(new)
 
 
+def test_a_cache_is_named_by_the_kernels_and_by_what_they_import():
+    code = kernels._sources()
+    for used in ("engine/matching.py", "engine/contract.py", "monitor/metrics/kernel.py", "models/window.py"):
+        assert (kernels._ROOT / used).read_bytes() in code
+    for unused in ("monitor/cli.py", "monitor/roles/feed.py", "engine/simulation/flow.py"):
+        assert (kernels._ROOT / unused).read_bytes() not in code
+
+
 def test_without_a_home_kernels_go_to_the_temporary_files_and_without_those_it_is_said(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     (tmp_path / "tmp").mkdir()

@@ -66,6 +66,8 @@ class OpKind(IntEnum):
     """`account` has the `MarginMode` in `code`: ISOLATED and CROSS for `symbol`, or CROSS and PORTFOLIO for the rest (-1)."""
     DELIST = 14
     """The symbol ends: its orders are cancelled, its positions are settled at the mark, and nothing is accepted any more."""
+    RULE = 15
+    """The venue changes a rule for everybody: `code` is a `VenueRule`, `qty` its new value."""
 
 
 class OrderType(IntEnum):
@@ -134,6 +136,17 @@ class AccountLevel(IntEnum):
     """The venue takes what is left."""
     UNKNOWN = 5
     """A price that the account's margin rests on is missing or stale: nothing is forced, and nothing may grow."""
+
+
+class VenueRule(IntEnum):
+    """A rule that RULE changes, and the unit of its value."""
+
+    THROTTLE = 1
+    """Tokens that an account's bucket gets in a second, and holds at most."""
+    TAKER_FEE = 2
+    """Fee of takers in every tier, ppm of notional."""
+    MAKER_FEE = 3
+    """Fee of makers in every tier, ppm of notional; a rebate is negative."""
 
 
 class LedgerLine(IntEnum):

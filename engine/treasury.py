@@ -1,4 +1,4 @@
-"""What accounts ask of the venue besides orders, and the end of an instrument: TRANSFER, MARGIN and DELIST.
+"""What accounts ask of the venue besides orders, and what the venue itself decides: TRANSFER, MARGIN, DELIST and RULE.
 
 All of them are answered by one event with the flag REPLY, or refused by a REJECT with a Reason:
 
@@ -11,6 +11,7 @@ position
 - DELIST cancels the symbol's orders, settles every position at the mark through the fund, and halts the symbol for good.
 Without
   a mark it is PRICE_UNKNOWN: nothing could be settled fairly.
+- RULE changes the throttle of all accounts or a fee of all tiers from now on. Its symbol is -1, its account is not looked at.
 """
 
 from __future__ import annotations
@@ -19,16 +20,24 @@ from typing import Final
 
 import numpy as np
 
-from engine.contract import EventFlag, EventKind, LedgerLine, MarginMode, OpKind, Reason, SymbolState
+from engine.contract import EventFlag, EventKind, LedgerLine, MarginMode, OpKind, Reason, SymbolState, VenueRule
 from engine.derived import NOWHERE, Desk
 from engine.margining import Terms, assess_alone, available, initial_of
 from engine.matching import MAX_TIME_NS
 from engine.rules import MAX_ORDER_MICRO
 from engine.wallets import value_micro
 
-KINDS: Final = (OpKind.TRANSFER, OpKind.MARGIN, OpKind.DELIST)
+KINDS: Final = (OpKind.TRANSFER, OpKind.MARGIN, OpKind.DELIST, OpKind.RULE)
+
+_RANGES: Final = {
+    VenueRule.THROTTLE: (1, 10**9),
+    VenueRule.TAKER_FEE: (-10_000, 10_000),
+    VenueRule.MAKER_FEE: (-10_000, 10_000),
+}
+"""Lowest and highest value of each rule."""
 
 _REPLY: Final = EventFlag.REPLY
+_SECOND_NS: Final = 1_000_000_000
 _UNUSED: Final = ("order_id", "price", "trigger", "display", "link", "expire_s", "side", "order_type", "tif", "stp", "flags")
 
 
@@ -64,33 +73,53 @@ class Treasury:
         """What needs no look at the account's money."""
         desk = self._desk
         kind, symbol = op["kind"], int(op["symbol"])
-        if op["ts_ns"] > MAX_TIME_NS or (kind == OpKind.DELIST and symbol == NOWHERE):
+        if op["ts_ns"] > MAX_TIME_NS or (
+            symbol == NOWHERE if kind == OpKind.DELIST else kind == OpKind.RULE and symbol != NOWHERE
+        ):
             return Reason.BAD_FIELD
         if not NOWHERE <= symbol < len(desk.prices):
             return Reason.UNKNOWN_SYMBOL
         last = desk.fund if kind == OpKind.TRANSFER and symbol == NOWHERE and op["qty"] > 0 else desk.fund - 1
-        if kind != OpKind.DELIST and not 0 <= op["account"] <= last:
+        if kind not in (OpKind.DELIST, OpKind.RULE) and not 0 <= op["account"] <= last:
             return Reason.UNKNOWN_ACCOUNT
         if op["ts_ns"] < desk.market.heads[0]["now_ns"]:
             return Reason.TIME_WENT_BACK
-        if any(op[name] != 0 for name in _UNUSED) or (kind != OpKind.TRANSFER and op["qty"] != 0):
+        if any(op[name] != 0 for name in _UNUSED) or (kind in (OpKind.MARGIN, OpKind.DELIST) and op["qty"] != 0):
             return Reason.BAD_FIELD
         allowed = {NOWHERE: (MarginMode.CROSS, MarginMode.PORTFOLIO)}.get(symbol, (MarginMode.CROSS, MarginMode.ISOLATED))
-        if op["code"] not in (allowed if kind == OpKind.MARGIN else (0,)):
+        codes = {OpKind.MARGIN: allowed, OpKind.RULE: tuple(VenueRule)}.get(kind, (0,))
+        if op["code"] not in codes:
             return Reason.BAD_FIELD
         if symbol != NOWHERE and desk.prices[symbol]["ended"]:
             return Reason.DELISTED
         if kind == OpKind.TRANSFER and not -MAX_ORDER_MICRO <= op["qty"] <= MAX_ORDER_MICRO:
             return Reason.BAD_QUANTITY
+        if kind == OpKind.RULE:
+            lowest, highest = _RANGES[VenueRule(op["code"])]
+            if not lowest <= op["qty"] <= highest:
+                return Reason.BAD_QUANTITY
         return Reason.NONE
 
     def _do(self, op: np.void) -> Reason:
         account, symbol = int(op["account"]), int(op["symbol"])
         if op["kind"] == OpKind.DELIST:
             return self._delist(symbol)
+        if op["kind"] == OpKind.RULE:
+            return self._change_rule(VenueRule(op["code"]), int(op["qty"]))
         if op["kind"] == OpKind.MARGIN:
             return self._set_mode(account, symbol, int(op["code"]))
         return self._transfer(account, symbol, int(op["qty"]))
+
+    def _change_rule(self, rule: VenueRule, value: int) -> Reason:
+        desk = self._desk
+        if rule == VenueRule.THROTTLE:
+            throttle = desk.market.heads[0]["throttle"]
+            throttle["interval_ns"] = _SECOND_NS // value
+            throttle["burst"] = value
+        else:
+            desk.wallets.rates[:, 0 if rule == VenueRule.TAKER_FEE else 1] = value
+        desk.tell(EventKind.ACK, qty=value, code=rule, flags=_REPLY)
+        return Reason.NONE
 
     def _transfer(self, account: int, symbol: int, money: int) -> Reason:
         desk, wallets = self._desk, self._desk.wallets

@@ -12,7 +12,7 @@ these additions; `docs/risk.md` has the rules of margin and liquidation:
 - NEW, AMEND and QUOTE that may let a position grow are refused with INSUFFICIENT_MARGIN, PRICE_UNKNOWN or POSITION_LIMIT where
   the account's margin does not bear them, with ACCOUNT_LEVEL where its level forbids them. Order ids from
   `engine.derived.FIRST_OWN_ID` on are the venue's: BAD_FIELD.
-- TRANSFER, MARGIN, DELIST: `engine.treasury`.
+- TRANSFER, MARGIN, DELIST, RULE: `engine.treasury`.
 - REFERENCE carries an index from outside. After the index and what it fires come the mark that the venue makes of it, as a
   REFERENCE event without REPLY, and what that fires. A mark from outside is BAD_FIELD and an index above `MAX_INDEX` BAD_PRICE,
   before anything else is looked at. A delisted symbol takes no REFERENCE and no STATE: DELISTED.
@@ -253,7 +253,7 @@ def _apply(
 def _is_own(op: np.void, fund: int) -> bool:
     """Whether the engine alone cannot apply this op, or must not."""
     kind = op["kind"]
-    if kind in (_OP_CLOCK, _OP_REFERENCE, _OP_STATE, _OP_TRANSFER, _OP_MARGIN, _OP_DELIST):
+    if kind in (_OP_CLOCK, _OP_REFERENCE, _OP_STATE, _OP_TRANSFER, _OP_MARGIN, _OP_DELIST, _OP_RULE):
         return True
     own: bool = op["account"] >= fund or ((kind in (_OP_NEW, _OP_QUOTE)) and op["order_id"] >= FIRST_OWN_ID)
     return own
@@ -325,7 +325,7 @@ def _apply_own(
     """
     op = ops[0]
     if head["stage"] == _NEW:
-        if op["kind"] in (_OP_TRANSFER, _OP_MARGIN, _OP_DELIST):
+        if op["kind"] in (_OP_TRANSFER, _OP_MARGIN, _OP_DELIST, _OP_RULE):
             head["stage"] = _ASKED
             return 0, 0
         reason = _own_refusal(op, prices, len(wallets.cash) - OWN_ACCOUNTS)
@@ -458,6 +458,7 @@ _OP_STATE: Final = int(OpKind.STATE)
 _OP_TRANSFER: Final = int(OpKind.TRANSFER)
 _OP_MARGIN: Final = int(OpKind.MARGIN)
 _OP_DELIST: Final = int(OpKind.DELIST)
+_OP_RULE: Final = int(OpKind.RULE)
 _REJECT: Final = int(EventKind.REJECT)
 _REFERENCE: Final = int(EventKind.REFERENCE)
 _CLOCK: Final = int(EventKind.CLOCK)

@@ -56,7 +56,7 @@ class Wallets(NamedTuple):
     tier: np.ndarray
     """int64 [A]: row of `rates`."""
     rates: np.ndarray
-    """int64 [tiers, 2]: taker and maker fee in ppm of notional; a rebate is negative. From the pack."""
+    """int64 [tiers, 2]: taker and maker fee in ppm of notional; a rebate is negative. From the pack, or a RULE."""
     floors: np.ndarray
     """int64 [tiers]: 30-day volume in quote units from which a tier holds. From the pack."""
 

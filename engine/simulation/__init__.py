@@ -1,7 +1,8 @@
-"""A seeded market: self-exciting order flow, makers, takers, and incidents with labels. See `flow`."""
+"""A seeded market: self-exciting order flow, makers, takers, and scenarios with labels. See `flow`."""
 
 from engine.simulation.config import MARKETS, Market, SimulationConfig
 from engine.simulation.flow import Simulation
-from engine.simulation.injections import Label
+from engine.simulation.labels import Label
+from engine.simulation.schedule import QUIET, Request
 
-__all__ = ["MARKETS", "Label", "Market", "Simulation", "SimulationConfig"]
+__all__ = ["MARKETS", "QUIET", "Label", "Market", "Request", "Simulation", "SimulationConfig"]

@@ -9,7 +9,7 @@ from numba import njit
 
 from engine.contract import OpFlag, OpKind, OrderType, TimeInForce
 from engine.simulation.generator import below, uniform
-from engine.simulation.state import EMPTY, NO_SLOT, POOL, QUOTES, SENT, SLOT_BITS, Scene
+from engine.simulation.state import EMPTY, NO_SLOT, POOL, QUOTES, SENT, SLOT_BITS, STOP_SLOT, Scene
 
 
 @njit(cache=True, nogil=True)
@@ -114,6 +114,21 @@ def send_taker(scene: Scene, ts_ns: int, k: int, account: int, side: int, limit:
 
 
 @njit(cache=True, nogil=True)
+def send_stop(scene: Scene, ts_ns: int, k: int, account: int, side: int, trigger: int) -> None:
+    """A stop that closes the account's position at the market once the mark reaches `trigger`, instead of the one it has."""
+    old = scene.stops[account, k]
+    if old != 0:
+        put_op(scene, ts_ns, _CANCEL, k, account, abs(old))
+    op = put_op(scene, ts_ns + 1, _NEW, k, account, new_order_id(scene, STOP_SLOT))
+    op["side"] = side
+    op["trigger"] = trigger
+    op["order_type"] = _STOP
+    op["tif"] = _IOC
+    op["flags"] = _CLOSE_POSITION
+    scene.stops[account, k] = op["order_id"] if side == 1 else -op["order_id"]
+
+
+@njit(cache=True, nogil=True)
 def send_cancel(scene: Scene, ts_ns: int, k: int, slot: int) -> None:
     """Cancels the order in `slot` and forgets it."""
     order = scene.orders[k, slot]
@@ -179,4 +194,6 @@ _CANCEL: Final = int(OpKind.CANCEL)
 _LIMIT: Final = int(OrderType.LIMIT)
 _MARKET: Final = int(OrderType.MARKET)
 _IOC: Final = int(TimeInForce.IOC)
+_STOP: Final = int(OrderType.STOP_MARKET)
 _POST_ONLY: Final = int(OpFlag.POST_ONLY)
+_CLOSE_POSITION: Final = int(OpFlag.CLOSE_POSITION)

@@ -76,7 +76,7 @@ def draw_arrivals(
 
     `level` scales all base rates, `crowding` those of cancels. Arrivals beyond the arrays' length are not drawn.
     """
-    tilt = _taker_tilt(market)
+    tilt = _taker_tilt(market) + market["lean"]
     base = np.empty(ARRIVALS)
     for kind in range(ARRIVALS):
         base[kind] = market["base_rate"][kind] * level

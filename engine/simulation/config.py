@@ -55,6 +55,9 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         pack: rule pack that holds the markets' instruments.
         markets: which symbols trade.
         accounts: how many accounts there are, market makers included.
+        scenario: name of the one that follows the history; "" for the demo's sequence, "quiet" for none.
+        strength: factor on what the scenario draws.
+        unlisted: symbol whose market is not open yet; a scenario may open it.
     """
 
     seed: int
@@ -63,6 +66,9 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pack: str = "core"
     markets: tuple[Market, ...] = MARKETS
     accounts: int = 4000
+    scenario: str = ""
+    strength: float = 1.0
+    unlisted: str = ""
 
     def __post_init__(self) -> None:
         if self.start_ns < 0 or self.start_ns % 1_000_000_000:
@@ -73,6 +79,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"there must be 1 to 256 markets, not {len(self.markets)}")
         if not 100 * len(self.markets) <= self.accounts <= 1_000_000:
             raise ValueError(f"accounts is {self.accounts}, it must be from 100 a market to 1,000,000")
+        if not 0.1 <= self.strength <= 10.0:
+            raise ValueError(f"strength is {self.strength}, it must be from 0.1 to 10")
 
     @property
     def history_end_ns(self) -> int:

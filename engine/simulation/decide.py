@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -9,14 +10,15 @@ from numba import njit
 
 from engine.book import best
 from engine.contract import MICRO, EventFlag, EventKind, OpKind, Reference
-from engine.simulation import incidents
 from engine.simulation.actions import free_slot, pick_active_member, put_op, room, send_cancel
 from engine.simulation.arrivals import carry_over, draw_arrivals, excite
 from engine.simulation.config import TICK_NS, TICKS_PER_SECOND
 from engine.simulation.generator import below
 from engine.simulation.index import activity, advance_index
 from engine.simulation.makers import quote
-from engine.simulation.state import BOT, NO_SLOT, ORDERS, RESTS, SENT, Scene
+from engine.simulation.retries import forget_retry, remember_refusal, send_retries
+from engine.simulation.state import BOT, NO_SLOT, ORDERS, RESTS, RETRY_SLOT, SENT, STOP_SLOT, Scene
+from engine.simulation.strategies import act_strategists
 from engine.simulation.traders import CROWD, cancel_any, crowding, reduce_stressed, rest, take, transfer_usd
 
 _INDEX_EVERY: Final = 5
@@ -25,6 +27,9 @@ _INDEX_EVERY: Final = 5
 _INDEX_DELAY_NS: Final = 30_000_000
 _BALANCE_CHECKS: Final = 0.003
 """Share of the accounts that look at their balance in a second."""
+
+_FAST: Final = 1.0 / (5.0 * TICKS_PER_SECOND)
+_SLOW: Final = 1.0 / (60.0 * TICKS_PER_SECOND)
 
 _PRESSURE: Final = 0.35e-4
 """What takers' net volume of one depth moves the basis by, log units."""
@@ -44,6 +49,8 @@ def seed_books(scene: Scene, start_ns: int) -> int:
         market["jump"] = np.inf  # everybody looks
         quote(scene, start_ns, k)
         market["jump"] = 0.0
+        if market["busy"] == 0.0:
+            continue
         for n in range(int(CROWD * (0.4 + 0.6 * market["activity"]))):
             rest(scene, start_ns, k, n % 2, pick_active_member(scene, k), False)
     for i in range(head["ops"]):
@@ -53,8 +60,8 @@ def seed_books(scene: Scene, start_ns: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def decide(scene: Scene, start_ns: int, books: np.ndarray, prices: np.ndarray) -> int:
-    """Writes the ops of the tick that begins at `start_ns`, unsorted, and returns how many. `books`, `prices`: the venue's."""
+def look(scene: Scene, start_ns: int, books: np.ndarray, prices: np.ndarray) -> None:
+    """Begins the tick at `start_ns`: what everybody sees of it. `books`, `prices`: the venue's."""
     head = scene.heads[0]
     head["ops"] = 0
     if head["tick"] % TICKS_PER_SECOND == 0:
@@ -63,15 +70,24 @@ def decide(scene: Scene, start_ns: int, books: np.ndarray, prices: np.ndarray) -
     advance_index(scene.g, head, scene.markets)
     for k in range(len(scene.markets)):
         _see(scene, start_ns, k, books[k], prices[k])
-    incidents.act(scene, start_ns)
+
+
+@njit(cache=True, nogil=True)
+def decide(scene: Scene, start_ns: int, prices: np.ndarray) -> int:
+    """Writes the ops of the tick that `look` began behind those that are there, unsorted, and returns how many there are."""
+    head = scene.heads[0]
     times, kinds = np.empty(_ARRIVALS_A_TICK), np.empty(_ARRIVALS_A_TICK, np.int64)
     for k in range(len(scene.markets)):
         quote(scene, start_ns, k)
         market = scene.markets[k]
+        if market["busy"] == 0.0:
+            continue
         count = draw_arrivals(scene.g, market, activity(head, market), crowding(market), times, kinds)
         for i in range(count):
             _arrive(scene, start_ns + 1 + int(times[i] * 1e9), k, kinds[i])
         reduce_stressed(scene, start_ns, k)
+    act_strategists(scene, start_ns, prices)
+    send_retries(scene, start_ns)
     _send_pending(scene, start_ns)
     written: int = head["ops"]
     return written
@@ -92,6 +108,13 @@ def observe(scene: Scene, events: np.ndarray) -> None:
             if event["flags"] & _AUCTION:
                 _take_lots(scene, k, event["order_id"], event["qty"])
             continue
+        if event["order_id"] & NO_SLOT == STOP_SLOT and kind in (_DONE, _REJECT, _CANCEL_EVENT):
+            _forget_stop(scene, k, event["account"], event["order_id"])
+            continue
+        if kind == _REJECT:
+            remember_refusal(scene, k, event)
+        elif kind == _DONE and event["order_id"] & NO_SLOT == RETRY_SLOT:
+            forget_retry(scene, k, event["account"])
         slot = _slot_of(scene, k, event["order_id"])
         if slot < 0:
             continue
@@ -111,6 +134,12 @@ def _slot_of(scene: Scene, k: int, order_id: int) -> int:
     if order_id <= 0 or slot >= ORDERS or scene.orders[k, slot]["order_id"] != order_id:
         return -1
     return slot
+
+
+@njit(cache=True, nogil=True)
+def _forget_stop(scene: Scene, k: int, account: int, order_id: int) -> None:
+    if 0 <= account < len(scene.stops) and abs(scene.stops[account, k]) == order_id:
+        scene.stops[account, k] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -152,15 +181,22 @@ def _see(scene: Scene, start_ns: int, k: int, book: np.void, price: np.void) -> 
     market = scene.markets[k]
     market["bid"] = best(book, 0)
     market["ask"] = best(book, 1)
-    market["usd_per_lot"] = price["mark"] / MICRO * market["unit_usd"]
+    market["usd_per_lot"] = (price["mark"] / MICRO if price["mark"] > 0 else market["home"]) * market["unit_usd"]
     market["basis"] += _PRESSURE * min(3.0, max(-3.0, market["flow_usd"] / market["depth_usd"]))
     market["flow_usd"] = 0.0
+    if market["bid"] > 0 and market["ask"] > 0:
+        log_mid = math.log(0.5 * (market["bid"] + market["ask"]))
+        if market["mid_log"] == 0.0:
+            market["trend_fast"] = market["trend_slow"] = log_mid
+        market["mid_log"] = log_mid
+        market["trend_fast"] += _FAST * (log_mid - market["trend_fast"])
+        market["trend_slow"] += _SLOW * (log_mid - market["trend_slow"])
     if market["jump"] != 0.0:
         excite(market, 0 if market["jump"] > 0.0 else 1, abs(market["jump"]) * market["activity"])
-    if (scene.heads[0]["tick"] + k) % _INDEX_EVERY == 0 and room(scene):
+    if (scene.heads[0]["tick"] + k) % _INDEX_EVERY == 0 and not market["mute"] and room(scene):
         op = put_op(scene, start_ns + 1 + below(scene.g, _INDEX_DELAY_NS), _OP_REFERENCE, k, 0, 0)
         op["code"] = _INDEX
-        op["price"] = int(market["fair"] * MICRO)
+        op["price"] = int(market["fair"] * math.exp(market["bias"]) * MICRO)
 
 
 @njit(cache=True, nogil=True)

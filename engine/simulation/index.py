@@ -12,7 +12,7 @@ from engine.simulation.config import TICKS_PER_SECOND
 from engine.simulation.generator import between, normal, uniform
 
 _DT: Final = 1.0 / TICKS_PER_SECOND
-_COMMON: Final = 0.7
+COMMON: Final = 0.7
 """Correlation of a symbol's innovations with the common factor; between two symbols it is the square, about one half."""
 
 _LIVELY: Final = 2.0
@@ -40,7 +40,7 @@ def advance_index(g: np.ndarray, head: np.void, markets: np.ndarray) -> None:
     if uniform(g) < (_TO_CALM if head["lively"] else _TO_LIVELY):
         head["lively"] = 1 - head["lively"]
     lively = _LIVELY if head["lively"] else 1.0
-    common = normal(g)
+    common, part = normal(g), head["common"]
     shared_jump = 0.0
     if uniform(g) < _COMMON_JUMP:
         shared_jump = _signed(g, 5.0, 11.0)
@@ -50,11 +50,13 @@ def advance_index(g: np.ndarray, head: np.void, markets: np.ndarray) -> None:
         jump = shared_jump
         if uniform(g) < _JUMP:
             jump += _signed(g, 4.0, 12.0)
-        scale = market["vol"] * lively * math.exp(0.8 * market["mood"])
-        step = _COMMON * common + math.sqrt(1.0 - _COMMON**2) * normal(g)
+        scale = market["vol"] * market["wild"] * lively * math.exp(0.8 * market["mood"])
+        step = part * common + math.sqrt(1.0 - part * part) * normal(g)
         market["log_move"] += market["vol"] * jump + scale * math.sqrt(_DT) * step - _HOMING * market["log_move"]
+        market["log_move"] += market["push"]
         market["jump"] = jump
-        market["basis"] = min(_BASIS_LIMIT, max(-_BASIS_LIMIT, _BASIS_DECAY * market["basis"] + _BASIS_STEP * normal(g)))
+        basis = market["premium"] + _BASIS_DECAY * (market["basis"] - market["premium"]) + _BASIS_STEP * normal(g)
+        market["basis"] = min(market["premium"] + _BASIS_LIMIT, max(market["premium"] - _BASIS_LIMIT, basis))
         market["fair_before"] = market["fair"]
         market["fair"] = market["home"] * math.exp(market["log_move"])
 
@@ -62,7 +64,8 @@ def advance_index(g: np.ndarray, head: np.void, markets: np.ndarray) -> None:
 @njit(cache=True, nogil=True)
 def activity(head: np.void, market: np.void) -> float:
     """Order flow of the moment relative to its mean level."""
-    return math.exp(market["mood"]) * (1.35 if head["lively"] else 0.92)
+    level: float = market["busy"] * math.exp(market["mood"]) * (1.35 if head["lively"] else 0.92)
+    return level
 
 
 @njit(cache=True, nogil=True)

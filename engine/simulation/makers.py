@@ -22,6 +22,9 @@ _TOLERANCE: Final = 0.45
 _REFILL: Final = 0.2
 """A quote filled down to this share of its full size is replaced."""
 
+_TOO_MUCH: Final = 2.5
+"""A quote of more than so many full sizes is replaced: its maker wants less in the market than it did."""
+
 _GROWTH: Final = 0.3
 """By how much of the first level's size each further level is larger."""
 
@@ -65,10 +68,21 @@ def _update_ladder(scene: Scene, ts_ns: int, k: int, m: int) -> None:
             order = scene.orders[k, slot]
             distance = (maker["half"] + maker["step"] * level**1.2) * thin
             aim = math.exp(worth - sign * distance)
-            full = maker["size_usd"] * (1.0 + _GROWTH * level) * appetite / math.sqrt(thin) / market["usd_per_lot"]
+            full = (
+                maker["size_usd"]
+                * (1.0 + _GROWTH * level)
+                * appetite
+                * market["stock"]
+                / math.sqrt(thin)
+                / market["usd_per_lot"]
+            )
             if order["state"] == RESTS:
                 tolerance = max(0.6, _TOLERANCE * (distance + 0.6 * maker["step"]) * aim)
-                if not everything and abs(order["price"] - aim) <= tolerance and order["qty"] > _REFILL * full:
+                if (
+                    not everything
+                    and abs(order["price"] - aim) <= tolerance
+                    and _REFILL * full < order["qty"] < _TOO_MUCH * full
+                ):
                     continue
                 send_cancel(scene, ts_ns, k, slot)
             elif order["state"] != EMPTY:

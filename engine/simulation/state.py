@@ -1,4 +1,4 @@
-"""The simulation's memory: records for markets, makers, accounts, orders and incidents, and the scene of them all.
+"""The simulation's memory: records for markets, makers, accounts and orders, and the scene of them all.
 
 Every field that changes is here and in the generator, so that copying these arrays copies the simulation.
 """
@@ -27,6 +27,12 @@ SLOT_BITS: Final = 20
 NO_SLOT: Final = (1 << SLOT_BITS) - 1
 """The slot part of an id whose order never rests."""
 
+STOP_SLOT: Final = NO_SLOT - 1
+"""The slot part of a stop's id."""
+
+RETRY_SLOT: Final = NO_SLOT - 2
+"""The slot part of an id whose order takes no slot because its bot only wants it to be accepted."""
+
 OPS: Final = 32_768
 """Ops of one tick at most."""
 
@@ -43,6 +49,8 @@ HEAD_DTYPE: Final = np.dtype(
         ("lively", "<i8"),
         ("ops", "<i8"),  # written into the tick's buffer so far
         ("pending", "<i8"),
+        ("retries", "<i8"),
+        ("common", "<f8"),  # correlation of each market's innovations with the common factor
     ]
 )
 
@@ -72,9 +80,34 @@ MARKET_DTYPE: Final = np.dtype(
         ("usd_per_lot", "<f8"),
         ("flow_usd", "<f8"),  # signed volume of the last tick's takers
         ("resting", "<i8"),  # used slots of the pool
-        ("thin", "<f8"),  # how much wider makers quote, 1 in normal times
+        ("mid_log", "<f8"),  # averages of the log of the mid over …
+        ("trend_fast", "<f8"),  # … five seconds and …
+        ("trend_slow", "<f8"),  # … a minute
+        # What a scenario turns; see `calm`.
+        ("thin", "<f8"),  # how much wider makers quote
+        ("stock", "<f8"),  # how much makers quote
+        ("wild", "<f8"),  # volatility of the index
+        ("busy", "<f8"),  # order flow
+        ("lean", "<f8"),  # log of how much likelier buyers are
+        ("push", "<f8"),  # log units that the index moves in a tick besides
+        ("premium", "<f8"),  # log units that the contract is worth above the index
+        ("bias", "<f8"),  # log units by which the published index is wrong
+        ("mute", "<i8"),  # no index is published
     ]
 )
+
+CALM: Final = {
+    "thin": 1.0,
+    "stock": 1.0,
+    "wild": 1.0,
+    "busy": 1.0,
+    "lean": 0.0,
+    "push": 0.0,
+    "premium": 0.0,
+    "bias": 0.0,
+    "mute": 0,
+}
+"""A market that no scenario has a hand in."""
 
 MAKER_DTYPE: Final = np.dtype(
     [
@@ -114,28 +147,33 @@ ORDER_DTYPE: Final = np.dtype(
 
 PENDING_DTYPE: Final = np.dtype([("ts_ns", "<i8"), ("order_id", "<i8"), ("symbol", "<i8")])
 
-
-INCIDENT_ACCOUNTS: Final = 64
-"""Accounts behind one incident at most."""
-
-INCIDENT_DTYPE: Final = np.dtype(
+RETRY_DTYPE: Final = np.dtype(
     [
-        ("kind", "<i8"),
+        ("ts_ns", "<i8"),
         ("symbol", "<i8"),
-        ("start_ns", "<i8"),
-        ("end_ns", "<i8"),
-        ("count", "<i8"),
-        ("accounts", "<i8", (INCIDENT_ACCOUNTS,)),
-        ("rate", "<f8"),  # burst: orders a second
-        ("life_s", "<f8"),  # burst: mean life of an order
-        ("side_share", "<f8"),  # burst: share of buys
-        ("leverage", "<f8"),  # ramp: where it ends
-        ("thin", "<f8"),  # makers: how much wider the remaining ones quote
-        ("leaving", "<i8"),  # makers: how many leave
-        ("active", "<i8"),
+        ("account", "<i8"),
+        ("price", "<i8"),
+        ("qty", "<i8"),
+        ("wait_ns", "<i8"),
+        ("left", "<i8"),  # attempts
+        ("side", "<i8"),
     ]
 )
-"""The incident under way, or the next one."""
+"""An order that the throttle refused and that its bot will send again."""
+
+RETRIES: Final = 4096
+
+DESK_DTYPE: Final = np.dtype(
+    [
+        ("account", "<i8"),
+        ("kind", "<i8"),
+        ("symbol", "<i8"),
+        ("partner", "<i8"),  # the other market of a hedged portfolio, else -1
+        ("threshold", "<f8"),  # at which it acts: deviations of the trend, or bps
+        ("limit_usd", "<f8"),  # largest position
+    ]
+)
+"""Somebody who trades by a rule: see `strategies`."""
 
 
 class Scene(NamedTuple):
@@ -155,10 +193,14 @@ class Scene(NamedTuple):
     """int64 [markets, POOL]: slots of the crowd's orders, the used ones first"""
     pending: np.ndarray
     """PENDING_DTYPE [PENDING]"""
-    incidents: np.ndarray
-    """INCIDENT_DTYPE [1]: the one under way, or the next"""
+    retries: np.ndarray
+    """RETRY_DTYPE [RETRIES]"""
+    stops: np.ndarray
+    """int64 [accounts, markets]: id of the stop that waits for the account's position; of one that buys, negative; 0: none"""
+    desks: np.ndarray
+    """DESK_DTYPE [desks], never changes"""
     accounts: np.ndarray
-    """ACCOUNT_DTYPE [accounts], never changes"""
+    """ACCOUNT_DTYPE [accounts]"""
     members: np.ndarray
     """Accounts that trade market k: `members[starts[k]:starts[k + 1]]`; never changes"""
     weights: np.ndarray
@@ -181,3 +223,13 @@ LEVERED: Final = 1
 FUND: Final = 2
 BOT: Final = 3
 MAKER: Final = 4
+TREND: Final = 5
+"""Follows the trend of a minute, with leverage."""
+MOMENTUM: Final = 6
+"""Follows the last seconds, without."""
+BASIS: Final = 7
+"""Sells what is dear against the index, and buys what is cheap; holds the other side elsewhere."""
+CARRY: Final = 8
+"""Holds the side that gets funding."""
+HEDGED: Final = 9
+"""Long of one market and short of another, under portfolio margin."""

@@ -18,12 +18,13 @@ from engine.simulation.actions import (
     room,
     send_cancel,
     send_resting,
+    send_stop,
     send_taker,
     take_slot,
 )
 from engine.simulation.config import TICK_NS
 from engine.simulation.generator import below, between, exponential, normal, uniform
-from engine.simulation.state import MAKER, RESTS, Scene
+from engine.simulation.state import LEVERED, MAKER, RESTS, RETAIL, Scene
 
 _TRIES: Final = 6
 """Accounts that are asked before a market order is given up."""
@@ -47,6 +48,11 @@ CROWD: Final = 130.0
 
 _FLEETING: Final = 0.15
 """Share of limit orders that are meant to be gone again within a tick or so."""
+
+_WITH_STOP: Final = 0.3
+"""Share of retail traders who protect what they opened with a stop."""
+
+_WIDEST_STOP: Final = 0.08
 
 _CHECKS: Final = 3
 """Members whose leverage is looked at, each tick and market."""
@@ -92,6 +98,12 @@ def take(scene: Scene, ts_ns: int, k: int, side: int) -> bool:
             slack = 1 + int(touch * between(g, 1e-4, 8e-4))
             limit = touch + slack if side == 0 else max(1, touch - slack)
         send_taker(scene, ts_ns, k, account, side, limit, lots, _REDUCE_ONLY if held < 0 else 0)
+        kind = scene.accounts[account]["kind"]
+        if held >= 0 and kind in (RETAIL, LEVERED) and uniform(g) < _WITH_STOP:
+            # The closer to ruin, the tighter: half of what the leverage leaves, at most a few per cent.
+            away = between(g, 0.3, 0.6) * min(_WIDEST_STOP, 1.0 / target)
+            trigger = int(touch * (1.0 - away)) if side == 0 else int(touch * (1.0 + away)) + 1
+            send_stop(scene, ts_ns, k, account, 1 - side, max(1, trigger))
         return True
     return False
 

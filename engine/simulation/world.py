@@ -7,23 +7,29 @@ from typing import Final
 
 import numpy as np
 
-from engine.contract import MICRO, OP_DTYPE, OpKind, OrderType, Reference, Side, TimeInForce
+from engine.contract import MICRO, OP_DTYPE, MarginMode, OpKind, OrderType, Reference, Side, SymbolState, TimeInForce
 from engine.instruments import Instrument
 from engine.simulation.arrivals import base_rates
 from engine.simulation.config import SimulationConfig
 from engine.simulation.generator import below, between, new_generator, normal, uniform
+from engine.simulation.index import COMMON
 from engine.simulation.state import (
     ACCOUNT_DTYPE,
+    BASIS,
     BOT,
+    CALM,
+    CARRY,
+    DESK_DTYPE,
     DOMINANT,
     FUND,
     HEAD_DTYPE,
-    INCIDENT_DTYPE,
+    HEDGED,
     LEVERED,
     MAKER,
     MAKER_DTYPE,
     MAKERS,
     MARKET_DTYPE,
+    MOMENTUM,
     NO_SLOT,
     OPS,
     ORDER_DTYPE,
@@ -32,7 +38,10 @@ from engine.simulation.state import (
     PENDING_DTYPE,
     QUOTES,
     RETAIL,
+    RETRIES,
+    RETRY_DTYPE,
     SLOT_BITS,
+    TREND,
     Scene,
 )
 
@@ -43,6 +52,15 @@ _SMALL_MAKERS_A_MARKET: Final = 2
 _BOTS_A_MARKET: Final = 4
 _LEVERED_SHARE: Final = 0.10
 _FUND_SHARE: Final = 0.04
+_STRATEGIST_SHARES: Final = {TREND: 0.02, MOMENTUM: 0.01, HEDGED: 0.01}
+"""Kinds that trade by a rule, as a share of all accounts."""
+
+_ARBITRAGEURS_A_MARKET: Final = 2
+"""Of each of the kinds BASIS and CARRY."""
+
+_LARGEST_DESK: Final = 0.25
+"""Largest position of somebody who trades by a rule, in depths of the market."""
+
 _DOMINANT_SHARE: Final = 0.68
 """Share of the makers' depth that the dominant ones show."""
 
@@ -52,8 +70,8 @@ _HOLDERS: Final = 0.9
 _LARGEST_HELD: Final = 0.4
 """Largest first position in depths of its market: nobody has built up more than the market bears."""
 
-_INSURANCE_USD: Final = 5_000_000
-"""What the insurance fund starts with."""
+_INSURANCE_USD: Final = 500_000
+"""What the insurance fund starts with: about two per cent of the open interest."""
 
 _LEAST_OVER: Final = 1.05
 """The smallest orders over the venue's minimum: it tests them at their own price, agents see the mark."""
@@ -65,6 +83,11 @@ _PROFILES: Final = {
     FUND: (80_000.0, 0.8, 1.0, 3.0, 2.0),
     BOT: (60_000.0, 0.5, 1.0, 2.0, 3.0),
     MAKER: (6_000_000.0, 0.3, 1.0, 2.0, 3.0),
+    TREND: (4_000.0, 0.8, 4.0, 10.0, 2.0),
+    MOMENTUM: (15_000.0, 0.6, 1.0, 2.0, 2.0),
+    BASIS: (300_000.0, 0.4, 1.0, 2.0, 3.0),
+    CARRY: (300_000.0, 0.4, 1.0, 2.0, 3.0),
+    HEDGED: (60_000.0, 0.6, 2.0, 4.0, 1.7),
 }
 
 
@@ -86,16 +109,21 @@ def build_world(config: SimulationConfig, instruments: tuple[Instrument, ...]) -
         row["mood"] = 0.25 * normal(g)
         row["fair"] = row["fair_before"] = row["home"]
         row["usd_per_lot"] = row["home"] * row["unit_usd"]
-        row["thin"] = 1.0
+        for name, value in CALM.items():
+            row[name] = value
+    heads = np.zeros(1, HEAD_DTYPE)
+    heads["common"] = COMMON
     return Scene(
         g=new_generator(config.seed, _FLOW_STREAM),
-        heads=np.zeros(1, HEAD_DTYPE),
+        heads=heads,
         markets=markets,
         makers=_makers(g, markets, accounts),
         orders=np.zeros((count, ORDERS), ORDER_DTYPE),
         pools=np.tile(np.arange(QUOTES, ORDERS), (count, 1)),
         pending=np.zeros(PENDING, PENDING_DTYPE),
-        incidents=np.zeros(1, INCIDENT_DTYPE),
+        retries=np.zeros(RETRIES, RETRY_DTYPE),
+        stops=np.zeros((config.accounts, count), np.int64),
+        desks=_desks(g, markets, accounts),
         accounts=accounts,
         members=members,
         weights=weights,
@@ -106,19 +134,27 @@ def build_world(config: SimulationConfig, instruments: tuple[Instrument, ...]) -
     )
 
 
-def opening_ops(config: SimulationConfig, scene: Scene) -> np.ndarray:
+def opening_ops(config: SimulationConfig, scene: Scene, *, has_portfolio: bool) -> np.ndarray:
     """The ops that come before any order flow, all at `start_ns`: clock, deposits, indices, and positions.
 
-    Positions come about by trades at the index between pairs of accounts, so that the venue's books balance.
+    Positions come about by trades at the index between pairs of accounts, so that the venue's books balance. `has_portfolio`:
+    the venue's rules have portfolio margin. A market that is not listed yet is halted, and nobody has a position there.
     """
     g = scene.g
     ops: list[dict[str, int]] = [{"kind": OpKind.CLOCK, "symbol": -1}]
     for account, row in enumerate(scene.accounts):
         ops.append({"kind": OpKind.TRANSFER, "account": account, "qty": round(float(row["wallet_usd"]) * MICRO), "symbol": -1})
+        if row["kind"] == HEDGED and has_portfolio:
+            ops.append({"kind": OpKind.MARGIN, "account": account, "symbol": -1, "code": MarginMode.PORTFOLIO})
     # Behind all accounts is the insurance fund's: see engine.venue.
     ops.append({"kind": OpKind.TRANSFER, "account": config.accounts, "qty": _INSURANCE_USD * MICRO, "symbol": -1})
     for k, market in enumerate(scene.markets):
         price = int(market["fair"] * MICRO)
+        if config.markets[k].symbol == config.unlisted:
+            market["busy"], market["mute"] = 0.0, 1
+            scene.makers["away"][k] = 1
+            ops.append({"kind": OpKind.STATE, "symbol": k, "code": SymbolState.HALTED})
+            continue
         ops.append({"kind": OpKind.REFERENCE, "code": Reference.INDEX, "symbol": k, "price": price})
         ops += _first_positions(g, scene, k)
     array = np.zeros(len(ops), OP_DTYPE)
@@ -133,7 +169,9 @@ def _accounts(g: np.ndarray, config: SimulationConfig) -> np.ndarray:
     """ACCOUNT_DTYPE [accounts]; the kinds lie scattered over the numbers."""
     count = len(config.markets)
     kinds = [MAKER] * (_LARGE_MAKERS + max(MAKERS, _SMALL_MAKERS_A_MARKET * count))
-    kinds += [BOT] * (_BOTS_A_MARKET * count)
+    kinds += [BOT] * (_BOTS_A_MARKET * count) + [BASIS, CARRY] * (_ARBITRAGEURS_A_MARKET * count)
+    for kind, share in _STRATEGIST_SHARES.items():
+        kinds += [kind] * int(share * config.accounts)
     kinds += [LEVERED] * int(_LEVERED_SHARE * config.accounts) + [FUND] * int(_FUND_SHARE * config.accounts)
     kinds += [RETAIL] * (config.accounts - len(kinds))
     _shuffle(g, kinds)
@@ -155,8 +193,8 @@ def _members(g: np.ndarray, config: SimulationConfig, accounts: np.ndarray) -> t
     trades: list[list[int]] = [[] for _ in range(count)]
     bots = 0
     for account, row in enumerate(accounts):
-        if row["kind"] == MAKER:
-            continue
+        if row["kind"] >= MAKER:
+            continue  # they trade by rules of their own
         if row["kind"] == BOT:
             # Bots are dealt out evenly: every market has some.
             trades[bots % count].append(account)
@@ -197,6 +235,24 @@ def _makers(g: np.ndarray, markets: np.ndarray, accounts: np.ndarray) -> np.ndar
             maker["limit_usd"] = market["depth_usd"] * (8.0 if dominant else 2.0)
             maker["slow"] = 0 if dominant else below(g, 2)
     return makers
+
+
+def _desks(g: np.ndarray, markets: np.ndarray, accounts: np.ndarray) -> np.ndarray:
+    """DESK_DTYPE [desks]: who trades what by a rule. Arbitrageurs are dealt out evenly, the others by activity."""
+    count = len(markets)
+    busy = np.cumsum(markets["activity"])
+    chosen = np.flatnonzero((accounts["kind"] > MAKER) & ((accounts["kind"] != HEDGED) | (count > 1)))
+    desks = np.zeros(len(chosen), DESK_DTYPE)
+    for n, (desk, account) in enumerate(zip(desks, chosen, strict=True)):
+        kind = int(accounts[account]["kind"])
+        k = n % count if kind in (BASIS, CARRY) else int(np.searchsorted(busy, uniform(g) * busy[-1], side="right"))
+        desk["account"], desk["kind"], desk["symbol"], desk["partner"] = account, kind, k, -1
+        desk["threshold"] = {BASIS: between(g, 5.0, 12.0), CARRY: between(g, 2.0, 6.0)}.get(kind, between(g, 0.9, 2.2))
+        desk["limit_usd"] = _LARGEST_DESK * markets[k]["depth_usd"]
+        if kind == HEDGED:
+            desk["partner"] = (k + 1 + below(g, count - 1)) % count
+            desk["limit_usd"] = _LARGEST_DESK * min(markets[k]["depth_usd"], markets[desk["partner"]]["depth_usd"])
+    return desks
 
 
 def _first_positions(g: np.ndarray, scene: Scene, symbol: int) -> list[dict[str, int]]:

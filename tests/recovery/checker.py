@@ -28,6 +28,8 @@ def ops_of(journal: Path):
     segments = []
     for path in sorted(journal.glob("*.journal")):
         data = path.read_bytes()
+        if len(data) < HEADER.size:
+            continue  # its process was killed before it had written anything; the successor has another file
         magic, _, _, size, _, first, *_ = HEADER.unpack_from(data)
         assert (magic, size) == (b"PERPLOG\n", OP.size)
         segments.append((first, data))

@@ -13,7 +13,7 @@ from engine.contract import EVENT_DTYPE, EventFlag, EventKind, Reason
 from engine.simulation import Simulation, SimulationConfig
 from engine.simulation.arrivals import ARRIVALS, CHILDREN, CROSS, RATES, base_rates
 from engine.simulation.generator import below, exponential, new_generator, normal, uniform
-from engine.simulation.injections import Schedule
+from engine.simulation.schedule import Schedule
 from engine.simulation.state import RESTS
 
 SECOND = 10**9
@@ -250,19 +250,20 @@ def test_the_timetable_holds_for_any_seed(seed):
     live = T0 + 1800 * SECOND
     planned = []
     for _ in range(40):
-        planned.append({name: int(schedule.incidents[0][name]) for name in ("kind", "symbol", "start_ns", "end_ns")})
-        schedule.finish()
+        planned.append(schedule.planned)
+        assert schedule.turn(planned[-1].start_ns)[1] is planned[-1]
+        assert schedule.turn(planned[-1].end_ns)[0] is planned[-1]
     first = planned[:3]
-    assert sorted(one["kind"] for one in first) == [0, 1, 2]
-    assert len({one["symbol"] for one in first}) == 3
-    assert first[0]["start_ns"] >= live
-    assert first[-1]["end_ns"] <= live + 50 * SECOND
+    assert {one.name for one in first} == {"quote-stuffing", "leverage-ramp", "maker-gone"}
+    assert len({one.symbol for one in first}) == 3
+    assert first[0].start_ns >= live
+    assert first[-1].end_ns <= live + 50 * SECOND
     for before, after in pairwise(planned):
-        gap = (after["start_ns"] - before["end_ns"]) / SECOND
+        gap = (after.start_ns - before.end_ns) / SECOND
         assert gap >= 0
         if after not in first:
             assert 29.8 <= gap <= 90
-    assert all((one["end_ns"] - one["start_ns"]) / SECOND >= 3.9 and one["end_ns"] % 10**8 == 0 for one in planned)
+    assert all((one.end_ns - one.start_ns) / SECOND >= 3.9 and one.end_ns % 10**8 == 0 for one in planned)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +274,7 @@ def test_the_timetable_holds_for_any_seed(seed):
         ({"history_s": -1}, "must not be negative"),
         ({"accounts": 10}, "accounts is 10"),
         ({"markets": ()}, "1 to 256 markets"),
+        ({"strength": 0.0}, "from 0.1 to 10"),
     ],
 )
 def test_configurations_that_make_no_market_are_refused(wrong, says):

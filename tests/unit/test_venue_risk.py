@@ -20,6 +20,7 @@ from engine.contract import (
     Side,
     SymbolState,
     TimeInForce,
+    VenueRule,
 )
 from engine.derived import FIRST_OWN_ID
 from engine.instruments import load_pack
@@ -307,6 +308,40 @@ def test_a_delisted_symbol_settles_at_the_mark_and_takes_nothing_more():
     assert scene.refused(scene.do(op(OpKind.STATE, code=SymbolState.OPEN))) == [Reason.DELISTED]
     assert scene.refused(scene.do(op(OpKind.DELIST))) == [Reason.DELISTED]
     assert scene.refused(scene.order(LONG, Side.BUY, 10, 12_700)) == [Reason.SYMBOL_STATE]
+
+
+def test_a_rule_holds_for_everybody_from_now_on():
+    scene = Scene()
+    told = scene.do(op(OpKind.RULE, symbol=-1, code=VenueRule.MAKER_FEE, qty=-100))
+    assert (told["kind"].tolist(), told["qty"].tolist(), told["flags"].tolist()) == ([EventKind.ACK], [-100], [EventFlag.REPLY])
+    cash = int(scene.venue.cash[MAKER])
+    scene.order(MAKER, Side.SELL, 10, 12_800)
+    scene.order(LONG, Side.BUY, 10, 12_800)
+    earned = int(scene.venue.cash[MAKER]) - cash - 10 * 12_800 * int(scene.venue.terms.units[0])
+    assert earned == 10 * 12_800 * int(scene.venue.terms.units[0]) * 100 // 10**6
+    scene.do(op(OpKind.RULE, symbol=-1, code=VenueRule.THROTTLE, qty=2))
+    refused = [scene.refused(scene.order(SHORT, Side.SELL, 10, 13_000 + n)) for n in range(4)]
+    assert refused == [[], [], [Reason.THROTTLED], [Reason.THROTTLED]]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"code": 0}, Reason.BAD_FIELD),
+        ({"code": 9}, Reason.BAD_FIELD),
+        ({"symbol": 0}, Reason.BAD_FIELD),
+        ({"price": 1}, Reason.BAD_FIELD),
+        ({"qty": 0}, Reason.BAD_QUANTITY),
+        ({"qty": 10**9 + 1}, Reason.BAD_QUANTITY),
+        ({"code": VenueRule.TAKER_FEE, "qty": 10_001}, Reason.BAD_QUANTITY),
+    ],
+)
+def test_a_rule_that_makes_no_sense_changes_nothing(change, reason):
+    scene = Scene()
+    before = scene.venue.market.heads["throttle"].copy()
+    fields = {"symbol": -1, "code": VenueRule.THROTTLE, "qty": 5} | change
+    assert scene.refused(scene.do(op(OpKind.RULE, **fields))) == [reason]
+    assert scene.venue.market.heads["throttle"] == before
 
 
 def test_the_venues_own_accounts_and_ids_are_its_own():

@@ -1,0 +1,86 @@
+"""Everything between events and ranked lines in one process: what the roles of a run do, without the server between them.
+
+For drills in memory, many of which begin from the same history: a watch can be copied. What it finds is what a run finds
+(a test holds the two against each other).
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from models.detectors import Panel
+from models.ranking import EventGrouper, sort_key
+from monitor.config import STEP_NS
+from monitor.guardrails.engine import GuardEngine, Verdict
+from monitor.guardrails.pack import load_core
+from monitor.incidents.evidence import Evidence, RankedAnomaly
+from monitor.metrics.catalogue import METRIC_NAMES
+from monitor.metrics.windows import Block, WindowEngine
+
+if TYPE_CHECKING:
+    from engine.book import Capacity
+    from engine.instruments import Instrument
+
+LONGEST_WINDOWS = 60
+"""Windows that the evidence is kept for: at least as many as the longest window of a detector has."""
+
+
+class Seen(NamedTuple):
+    """What some windows held and what was found in them: see `monitor.drills.result.Drilled`."""
+
+    window_end_ns: np.ndarray
+    values: np.ndarray
+    anomalies: list[RankedAnomaly]
+    verdicts: list[Verdict]
+
+
+class Watch:
+    """Windows, detectors, evidence, events and guardrails over the events of one venue."""
+
+    def __init__(
+        self, instruments: tuple[Instrument, ...], capabilities: frozenset[str], capacity: Capacity, accounts: int
+    ) -> None:
+        self._arguments = (instruments, capabilities, capacity, accounts)
+        symbols = tuple(instrument.symbol for instrument in instruments)
+        self._windows = WindowEngine(instruments, capabilities, capacity, accounts, STEP_NS, 0)
+        self._guard = GuardEngine(symbols, METRIC_NAMES, load_core(METRIC_NAMES))
+        self._panel = Panel(symbols, METRIC_NAMES, STEP_NS)
+        self._evidence = Evidence(symbols, LONGEST_WINDOWS)
+        self._grouper = EventGrouper(STEP_NS)
+
+    def copy(self) -> Watch:
+        """Another one that stands where this one does."""
+        other = Watch(*self._arguments)
+        other._windows.restore(self._windows.snapshot())
+        other._guard.restore(self._guard.snapshot())
+        learnt = pickle.dumps((self._panel, self._evidence, self._grouper), protocol=pickle.HIGHEST_PROTOCOL)
+        other._panel, other._evidence, other._grouper = pickle.loads(learnt)  # noqa: S301 — from this process
+        return other
+
+    def push(self, events: np.ndarray, phase: str) -> Seen | None:
+        """Takes events (EVENT_DTYPE) in order; what the windows that they closed held. `phase` is HISTORY or LIVE."""
+        return self._look(self._windows.push(events), phase)
+
+    def finish(self, phase: str) -> Seen | None:
+        """No more will come."""
+        return self._look(self._windows.finish(), phase)
+
+    def _look(self, block: Block | None, phase: str) -> Seen | None:
+        if block is None:
+            return None
+        verdicts = self._guard.process(block.window_end_ns, block.values).verdicts
+        found = iter(self._panel.process(block.window_index, block.values))
+        anomaly = next(found, None)
+        lines: list[RankedAnomaly] = []
+        for w, end_ns in enumerate(block.window_end_ns.tolist()):
+            self._evidence.see(end_ns, block.values[w], block.top_cancel_account[w], block.top_position_account[w])
+            of_window: list[RankedAnomaly] = []
+            while anomaly is not None and anomaly.window_end_ns == end_ns:
+                of_window.append(self._evidence.attach(anomaly, phase))
+                anomaly = next(found, None)
+            of_window.sort(key=sort_key)
+            lines += self._grouper.assign(of_window)  # type: ignore[arg-type]
+        return Seen(block.window_end_ns, block.values, lines, verdicts)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboards import theme
+from dashboards import drills, theme
 from dashboards.pages import live
 from dashboards.reader import Reader
 from dashboards.stream import Hub, routes
@@ -77,6 +77,7 @@ def build(redis_url: str, run_id: str, on_failure: Callable[[BaseException], Non
 
     server = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(routes(hub))
+    server.include_router(drills.routes(redis_url, run_id))
     board = Dash(
         "dashboards",
         server=False,

@@ -38,7 +38,7 @@ class Status(msgspec.Struct):
 
     run_id: str
     mode: str | None = None
-    """HISTORY, LIVE or REPLAY; None before the first window."""
+    """HISTORY, LIVE, DRILL or REPLAY; None before the first window."""
     ended: bool = False
     store_ok: bool = False
     store_down_ms: float | None = None
@@ -65,7 +65,7 @@ def doubt(status: Status) -> str | None:
             return f"{role} has not been seen to advance"
         if age > STALE_MS:
             return f"{role} is silent"
-    if status.mode == "LIVE" and status.guard_lag_ms > STALE_MS:
+    if status.mode in ("LIVE", "DRILL") and status.guard_lag_ms > STALE_MS:
         return "guard is behind the feed"
     return None
 

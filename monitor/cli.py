@@ -1,4 +1,4 @@
-"""The command line: `perpwatch demo | watch | ingest | replay | convert | audit verify | risk | history | doctor`.
+"""The command line: `perpwatch demo | watch | ingest | replay | drill | convert | audit verify | risk | history | doctor`.
 
 Exit codes: 0 done; 1 a check failed (audit, doctor) or a run broke down; 2 the input or the call is wrong (a file, a port,
 a folder, an option); 130 Ctrl-C before the end. Every error is one line that says what, where, and what to do.
@@ -6,38 +6,24 @@ a folder, an option); 130 Ctrl-C before the end. Every error is one line that sa
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Final, NoReturn, get_args
+from typing import Final, get_args
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from monitor.config import SPEED_PATTERN, FilesSpec, Format, IngestSpec, LiveSpec, LiveVenue, RunConfig, Spec, VenueSpec
+from monitor.config import SPEED_PATTERN, FilesSpec, Format, IngestSpec, LiveSpec, LiveVenue, VenueSpec
+from monitor.drill_cli import drill
 from monitor.history_cli import history
+from monitor.launch import DEFAULT_PORT, DEMO_START_NS, HISTORY_SECONDS, Wrong, carry_out, prepare
 from monitor.risk.cli import risk
-from monitor.roles.kernels import CacheError, use_cache
-
-DEMO_START_NS: Final = 1_767_225_600_000_000_000
-"""Event time at which a demo starts: 2026-01-01 00:00 UTC. The venue's clock is simulated, so the same seed gives the same
-bytes on any day."""
-
-HISTORY_SECONDS: Final = 1800
-DEFAULT_PORT: Final = 8050
 
 _SHORTEST_TOKEN: Final = 16
-_STATE_PREFIX: Final = "perpwatch-run-"
-_LOCK: Final = "lock"
 
 _OUT = click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder that gets the run's results."
@@ -51,15 +37,6 @@ _FORMAT = click.option(
     help="Format of the recordings; auto recognises it by content.",
 )  # fmt: skip
 _NO_BROWSER = click.option("--no-browser", is_flag=True, help="Do not open the board in a browser.")
-
-
-class _Wrong(click.ClickException):
-    """An error of the caller's, shown in one line."""
-
-    exit_code = 2
-
-    def show(self, file: object = None) -> None:
-        click.echo(f"perpwatch: {self.message}", err=True)
 
 
 def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -96,10 +73,10 @@ def demo(
 
     Thirty minutes of history are simulated at full speed first; then time runs as on the clock.
     """
-    _prepare()
+    prepare()
     kept = None if journal is None else str(journal.absolute())
     source = VenueSpec(seed, DEMO_START_NS, HISTORY_SECONDS, duration, kept)
-    _run(source, speed="1x", out=out, port=None if headless else port, browser=not (headless or no_browser))
+    sys.exit(carry_out(source, speed="1x", out=out, port=None if headless else port, browser=not (headless or no_browser)))
 
 
 @main.command()
@@ -121,7 +98,7 @@ def replay(
     files: tuple[Path, ...], format_: Format, speed: str, board: bool, port: int, out: Path | None, no_browser: bool
 ) -> None:
     """Runs recorded files through the whole path; several files are one run."""
-    _prepare()
+    prepare()
     from monitor.sources import SourceError
     from monitor.sources.detect import open_source, resolve_format
 
@@ -131,9 +108,9 @@ def replay(
         format_ = resolve_format(files, format_)
         open_source(files, format_)  # an input that cannot be read is said before anything is started
     except SourceError as error:
-        raise _Wrong(str(error)) from error
+        raise Wrong(str(error)) from error
     source = FilesSpec(paths=tuple(str(path.absolute()) for path in files), format=format_)
-    _run(source, speed=speed, out=out, port=port if board else None, browser=board and not no_browser)
+    sys.exit(carry_out(source, speed=speed, out=out, port=port if board else None, browser=board and not no_browser))
 
 
 @main.command()
@@ -171,14 +148,14 @@ def watch(
            kraken-futures, coinbase, dydx, hyperliquid, lighter
     SYMBOL: as the venue writes it, such as BTCUSDT
     """
-    _prepare()
+    prepare()
     if headless and out is None and record is None:
         raise click.UsageError("nothing would be left of this run: give --out DIR, --record DIR, or a board")
     if len(set(symbols)) != len(symbols):
-        raise _Wrong("a symbol was given twice; give each once")
+        raise Wrong("a symbol was given twice; give each once")
     kept = None if record is None else str(record.absolute())
     source = LiveSpec(venue, symbols, duration, kept, url, rest_url)
-    _run(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser))
+    sys.exit(carry_out(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser)))
 
 
 @main.command()
@@ -205,21 +182,21 @@ def ingest(
     DESCRIPTION is a TOML file that says what the feed tells; docs/ingest.md has an example. Whoever sends needs the token in
     PERPWATCH_INGEST_TOKEN.
     """
-    _prepare()
+    prepare()
     from monitor.ingest.client import TOKEN_VARIABLE
     from monitor.ingest.description import DescriptionError, load_description
 
     try:
         load_description(description)
     except DescriptionError as error:
-        raise _Wrong(str(error)) from error
+        raise Wrong(str(error)) from error
     host, _, digits = listen.rpartition(":")
     if not host or not digits.isdigit():
-        raise _Wrong(f"--listen {listen!r}: give HOST:PORT, such as 127.0.0.1:8060")
+        raise Wrong(f"--listen {listen!r}: give HOST:PORT, such as 127.0.0.1:8060")
     if len(os.environ.get(TOKEN_VARIABLE, "")) < _SHORTEST_TOKEN:
-        raise _Wrong(f"{TOKEN_VARIABLE} holds no token of {_SHORTEST_TOKEN} characters or more; make one: openssl rand -hex 32")
+        raise Wrong(f"{TOKEN_VARIABLE} holds no token of {_SHORTEST_TOKEN} characters or more; make one: openssl rand -hex 32")
     if stream is not None and not os.environ.get("REDIS_URL"):
-        raise _Wrong("--stream: the stream is on the server of REDIS_URL, which is not set")
+        raise Wrong("--stream: the stream is on the server of REDIS_URL, which is not set")
     source = IngestSpec(
         str(description.absolute()),
         host,
@@ -228,7 +205,7 @@ def ingest(
         os.environ.get("REDIS_URL") if stream is not None else None,
         None if record is None else str(record.absolute()),
     )
-    _run(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser))
+    sys.exit(carry_out(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser)))
 
 
 @main.command()
@@ -237,7 +214,7 @@ def ingest(
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="PARQUET", required=True, help="File to write.")
 def convert(files: tuple[Path, ...], format_: Format, out: Path) -> None:
     """Writes the events of recordings as one Parquet file, which replay reads much faster than frames."""
-    _prepare()
+    prepare()
     from monitor.sources import SourceError
     from monitor.sources.detect import open_source
     from monitor.sources.events import write_events
@@ -246,9 +223,9 @@ def convert(files: tuple[Path, ...], format_: Format, out: Path) -> None:
         source = open_source(files, format_)
         count = write_events(source, out)
     except SourceError as error:
-        raise _Wrong(str(error)) from error
+        raise Wrong(str(error)) from error
     except OSError as error:
-        raise _Wrong(f"{out}: cannot be written ({error.strerror}); make room or choose another --out") from error
+        raise Wrong(f"{out}: cannot be written ({error.strerror}); make room or choose another --out") from error
     for note in source.notes:
         click.echo(note, err=True)
     click.echo(f"{out}: {count:,} events of {len(source.instruments)} symbols")
@@ -256,6 +233,7 @@ def convert(files: tuple[Path, ...], format_: Format, out: Path) -> None:
 
 main.add_command(risk)
 main.add_command(history)
+main.add_command(drill)
 
 
 @main.group()
@@ -275,7 +253,7 @@ def audit_verify(folder: Path) -> None:
         click.echo(f"AUDIT FAILED: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        raise _Wrong(f"{error.filename or folder}: {error.strerror}; give the folder that a run left with --out") from error
+        raise Wrong(f"{error.filename or folder}: {error.strerror}; give the folder that a run left with --out") from error
     click.echo(
         f"{folder}: the audit holds: {report.records} records over {report.windows} windows, {report.verdicts} verdicts, "
         f"head {report.head}"
@@ -298,62 +276,3 @@ def doctor(port: int) -> None:
     Console().print(table)
     if any(finding.standing == "fault" for finding in findings):
         sys.exit(1)
-
-
-def _run(source: Spec, *, speed: str, out: Path | None, port: int | None, browser: bool) -> NoReturn:
-    from monitor.bus.server import ServerError
-    from monitor.roles.supervisor import RunError, run
-
-    with state_dir() as folder:
-        config = RunConfig(
-            run_id=folder.name,
-            source=source,
-            state_dir=str(folder),
-            speed=speed,
-            out_dir=None if out is None else str(out.absolute()),
-            board_port=port,
-            redis_url=os.environ.get("REDIS_URL") or None,
-        )
-        try:
-            code = run(config, on_board=_open_board if browser else _show_board)
-        except (ServerError, RunError) as error:
-            raise _Wrong(str(error)) from error
-    sys.exit(code)
-
-
-def _prepare() -> None:
-    """Before anything imports numba."""
-    try:
-        use_cache()
-    except CacheError as error:
-        raise _Wrong(str(error)) from error
-
-
-def _show_board(url: str) -> None:
-    click.echo(f"the board is at {url}", err=True)
-
-
-def _open_board(url: str) -> None:
-    _show_board(url)
-    click.launch(url)
-
-
-@contextmanager
-def state_dir() -> Iterator[Path]:
-    """The run's own folder, gone when the run has ended; those that killed runs left go first."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_STATE_PREFIX}*"):
-        _sweep(left)
-    folder = Path(tempfile.mkdtemp(prefix=_STATE_PREFIX))
-    try:
-        with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Removes the folder of a run that is no more: its lock can be had."""
-    with contextlib.suppress(OSError), (folder / _LOCK).open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)

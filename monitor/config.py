@@ -62,6 +62,10 @@ class VenueSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     journal_dir: Annotated[
         str | None, msgspec.Meta(description="Folder that keeps the journal of all ops, for replay; null keeps none.")
     ] = None
+    scenario: Annotated[
+        str, msgspec.Meta(description="Scenario that follows the history as a drill; empty for the demo's incidents.")
+    ] = ""
+    strength: Annotated[float, msgspec.Meta(ge=0.1, le=10.0, description="Factor on what the scenario draws.")] = 1.0
 
     @property
     def live_from_ns(self) -> int:

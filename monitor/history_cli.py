@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from monitor.launch import Wrong
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -19,15 +21,6 @@ _WIDEST: Final = 200
 """Rows that are printed at most as a table; --json prints all."""
 _DAYS: Final = {"d": 1, "w": 7}
 _FOLDER: Final = click.Path(path_type=Path, file_okay=False)
-
-
-class _Wrong(click.ClickException):
-    """An error of the caller's, shown in one line."""
-
-    exit_code = 2
-
-    def show(self, file: object = None) -> None:
-        click.echo(f"perpwatch: {self.message}", err=True)
 
 
 def _age(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
@@ -71,7 +64,7 @@ def add_runs(store: Path, folders: tuple[Path, ...]) -> None:
             for folder in folders:
                 click.echo(f"{folder}: {_told(add(into, folder), store)}")
     except StoreError as error:
-        raise _Wrong(str(error)) from error
+        raise Wrong(str(error)) from error
 
 
 def _told(added: Added, store: Path) -> str:
@@ -111,7 +104,7 @@ def drop_days(store: Path, age: int | None, before: date | None) -> None:
     from monitor.history.store import Store, StoreError, locked
 
     if (age is None) == (before is None):
-        raise _Wrong("what shall be dropped? give either --older-than AGE or --before DAY")
+        raise Wrong("what shall be dropped? give either --older-than AGE or --before DAY")
     try:
         held = Store(store)  # before the lock, which would make the folder
         with locked(store):
@@ -124,7 +117,7 @@ def drop_days(store: Path, age: int | None, before: date | None) -> None:
                 before = _back(date.fromisoformat(newest), age or 0)
             done = held.drop(before)
     except StoreError as error:
-        raise _Wrong(str(error)) from error
+        raise Wrong(str(error)) from error
     left = f"{done.days_left} {'day is' if done.days_left == 1 else 'days are'} left"
     if done.days:
         click.echo(
@@ -164,14 +157,14 @@ def query(sql: str, folders: tuple[Path, ...], as_json: bool) -> None:
     try:
         here = tables(folders)
     except StoreError as error:
-        raise _Wrong(str(error)) from None
+        raise Wrong(str(error)) from None
     if not here:
-        raise _Wrong(f"none of {', '.join(map(str, folders))} holds what a run leaves: {', '.join(FILES.values())}")
+        raise Wrong(f"none of {', '.join(map(str, folders))} holds what a run leaves: {', '.join(FILES.values())}")
     try:
         found = pl.SQLContext(here, eager=False).execute(sql).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise _Wrong(f"{reason}. Tables here: {', '.join(sorted(here))}") from None
+        raise Wrong(f"{reason}. Tables here: {', '.join(sorted(here))}") from None
     if as_json:
         for row in found.iter_rows(named=True):
             click.echo(json.dumps(row, default=str))

@@ -18,7 +18,7 @@ perpwatch.freshness = (() => {
       if (age === null || age === undefined) return `${role} has not been seen to advance`;
       if (age + sinceMs > STALE_MS) return `${role} is silent`;
     }
-    if (status.mode === "LIVE" && status.guard_lag_ms > STALE_MS) return "guard is behind the feed";
+    if (["LIVE", "DRILL"].includes(status.mode) && status.guard_lag_ms > STALE_MS) return "guard is behind the feed";
     return null;
   };
 

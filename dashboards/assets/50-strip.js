@@ -6,7 +6,7 @@ perpwatch.strip = (() => {
   const { utc, utcFull, span } = perpwatch.format;
   const { doubt, shown, age, STALE_MS } = perpwatch.freshness;
   const WORDS = { ok: "OK", warn: "WARN", breach: "BREACH", halt: "HALT", unknown: "UNKNOWN" };
-  const spoken = { tiles: null, lost: null };
+  const spoken = { tiles: null, lost: null, drill: false };
 
   /** What is wrong, in one sentence: whether it is a fault or only a fact, and whether everything on the screen is old. */
   const trouble = (status, sinceMs) => {
@@ -21,6 +21,7 @@ perpwatch.strip = (() => {
     if (feed.state === "stale") return { kind: "fault", everything: true, words: `Feed is silent: no new window for ${span(feed.ms)}.${asOf}` };
     const guard = age(status, "guard", sinceMs);
     if (guard.state === "stale") return { kind: "fault", words: `Guard is silent for ${span(guard.ms)}: the guardrails are unknown.` };
+    if (status.mode === "DRILL") return { kind: "drill", words: "DRILL: somebody asked for what happens now. It is no incident." };
     return null;
   };
 
@@ -49,6 +50,8 @@ perpwatch.strip = (() => {
       text(id("banner-text"), found.words);
     }
     attribute(id("board"), "data-trust", found?.everything ? "lost" : "kept");
+    if (found?.kind === "drill" && !spoken.drill) text(id("say-now"), "A drill has begun.");
+    spoken.drill = found?.kind === "drill";
     const lost = found?.kind === "fault" ? found.words.split(/[:.]/)[0] : "";
     if (spoken.lost !== null && lost !== spoken.lost) text(id("say-now"), lost || "Live again.");
     spoken.lost = lost;

@@ -26,7 +26,7 @@ perpwatch.ranked = (() => {
     family: row.family,
     far_text: row.far_text,
     score_text: score(row.score),
-    driver: row.driver,
+    driver: row.phase === "DRILL" ? `DRILL · ${row.driver}` : row.driver,
     time: utc(row.end_ms),
     window: row.window_ms < 1000 ? `${row.window_ms} ms` : `${row.window_ms / 1000} s`,
     rarity_text: row.rarity_text,

@@ -70,7 +70,7 @@ perpwatch.why = (() => {
   const draw = (state, row, reason) => {
     show(id("why-body"), Boolean(row));
     show(id("why-empty"), !row);
-    text(id("why-title"), row ? `${row.symbol} · ${row.family}` : "");
+    text(id("why-title"), row ? `${row.symbol} · ${row.family}${row.phase === "DRILL" ? " · DRILL" : ""}` : "");
     if (!row) {
       drawn = "";
       return;

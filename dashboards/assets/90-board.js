@@ -78,7 +78,7 @@
   const eventNow = () => {
     const { status } = state;
     if (!status?.event_time_ms) return 0;
-    const live = status.mode === "LIVE" && !status.ended;
+    const live = ["LIVE", "DRILL"].includes(status.mode) && !status.ended;
     return status.event_time_ms + (live ? Math.min(transport.sinceFrame(), freshness.STALE_MS) : 0);
   };
 
@@ -186,6 +186,9 @@
       }, 20);
     });
 
+  // The names of the markets come with the first frame.
+  const offerDrills = () => (state.symbols.length ? perpwatch.drill.attach(state.symbols) : setTimeout(offerDrills, DRAW_MS));
+
   const start = async () => {
     let paint = false;
     // Frames may come before the page's parts exist: the model takes them at once, the parts are drawn when they are there.
@@ -209,6 +212,7 @@
     drawing = true;
     plots.attach(chooseCell);
     ranked.attach(chooseEvent).then(drawHeavy);
+    offerDrills();
     transport.clockOffset().then((found) => {
       offset = found;
       delays = [];
@@ -216,7 +220,7 @@
     setInterval(drawLight, TICK_MS);
     setInterval(() => {
       // Ages of rows move even when nothing new comes.
-      if (heavy || state.status?.mode === "LIVE") drawHeavy();
+      if (heavy || ["LIVE", "DRILL"].includes(state.status?.mode)) drawHeavy();
       heavy = false;
     }, DRAW_MS);
     addEventListener("popstate", () => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
+from dashboards.components.drill import drill
 from dashboards.components.market import book, heatmap, prices
 from dashboards.components.ranked import ranked
 from dashboards.components.strip import banner, speech, strip
@@ -27,7 +28,7 @@ def layout(run_id: str) -> html.Div:
                     html.Div([heatmap(), prices(), book()], className="row row-where"),
                 ]
             ),
-            html.Footer([part for hint in hints for part in hint], className="keys"),
+            html.Footer([*(part for hint in hints for part in hint), drill()], className="keys"),
             *speech(),
         ],
         id="board",

@@ -17,6 +17,7 @@ class Label(msgspec.Struct, frozen=True):
         name: the scenario's.
         metrics: names of the window metrics that it moves.
         benign: whether it is ordinary business, which should raise no alarm.
+        drill: whether somebody asked for it, which is to be said wherever it shows.
     """
 
     family: str
@@ -27,3 +28,4 @@ class Label(msgspec.Struct, frozen=True):
     name: str
     metrics: tuple[str, ...] = ()
     benign: bool = False
+    drill: bool = False

@@ -25,6 +25,7 @@ class Scenario(msgspec.Struct, kw_only=True):
         start_ns: its first tick, UTC nanoseconds.
         end_ns: the tick after its last one.
         accounts: who is behind it.
+        is_drill: whether somebody asked for it.
         stalls: whether the venue's engine is stuck in this tick: nothing that is sent reaches it until it goes on.
     """
 
@@ -43,6 +44,7 @@ class Scenario(msgspec.Struct, kw_only=True):
     start_ns: int
     end_ns: int
     accounts: list[int] = []
+    is_drill: bool = False
     stalls: bool = False
 
     def draw(self, stage: Stage, strength: float) -> None:
@@ -73,6 +75,7 @@ class Scenario(msgspec.Struct, kw_only=True):
                 name=self.name,
                 metrics=self.metrics,
                 benign=self.benign,
+                drill=self.is_drill,
             )
             for k in self.symbols()
         ]

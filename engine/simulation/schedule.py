@@ -85,7 +85,7 @@ class Schedule:
             if due is not None:
                 self._asked.remove(due)
                 self._postponed = self._postponed or self.planned
-                self._set(due.name, now_ns, self._lasting(due.name, SCENARIOS[due.name].longest_s), due.symbol)
+                self._set(due.name, now_ns, self._lasting(due.name, SCENARIOS[due.name].longest_s), due.symbol, is_drill=True)
                 self.strength = due.strength
             if self.planned is not None and now_ns >= self.planned.start_ns:
                 begins, self.is_active = self.planned, True
@@ -97,7 +97,7 @@ class Schedule:
         # Another stream for each: else all scenarios of a seed would meet the same market at the same second.
         self.generator[:] = new_generator(self._config.seed, _STREAM, crc32(name.encode()))
         start_ns = self._config.history_end_ns + int(between(self.generator, *scenario.after_s) * _SECOND_NS)
-        self._set(name, start_ns, self._lasting(name, scenario.longest_s))
+        self._set(name, start_ns, self._lasting(name, scenario.longest_s), is_drill=True)
         self.strength = strength
 
     def state(self) -> bytes:
@@ -146,7 +146,7 @@ class Schedule:
         scenario = SCENARIOS[name]
         return float(between(self.generator, min(scenario.shortest_s, longest_s), min(scenario.longest_s, longest_s)))
 
-    def _set(self, name: str, start_ns: int, length_s: float, symbol: int = -1) -> None:
+    def _set(self, name: str, start_ns: int, length_s: float, symbol: int = -1, *, is_drill: bool = False) -> None:
         """Agents act by the tick, so both ends are whole ticks."""
         start_ns -= start_ns % TICK_NS
         end_ns = start_ns + int(length_s * 1e9) // TICK_NS * TICK_NS
@@ -154,7 +154,7 @@ class Schedule:
         unlisted = [k for k, market in enumerate(self._config.markets) if market.symbol == self._config.unlisted]
         if symbol < 0:
             symbol = unlisted[0] if unlisted else int(below(self.generator, len(self._config.markets)))
-        self.planned = scenario(symbol=symbol, start_ns=start_ns, end_ns=end_ns)
+        self.planned = scenario(symbol=symbol, start_ns=start_ns, end_ns=end_ns, is_drill=is_drill)
 
     def _shuffled(self, n: int) -> list[int]:
         order = list(range(n))

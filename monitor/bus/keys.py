@@ -70,6 +70,11 @@ class Keys(msgspec.Struct, frozen=True):
         return self._name("pace")
 
     @property
+    def drills(self) -> str:
+        """List, JSON `monitor.roles.drills.Asked`: drills that people ask for, oldest first; feed takes them out."""
+        return self._name("drills")
+
+    @property
     def health(self) -> str:
         """Hash, role -> JSON heartbeat. The only place with wall-clock times that the board compares with its own clock."""
         return self._name("health")
@@ -85,5 +90,5 @@ class Keys(msgspec.Struct, frozen=True):
     def all(self, roles: tuple[str, ...]) -> tuple[str, ...]:
         """Every key of the run, for taking it off a server."""
         streams = (self.metrics, self.anomalies, self.verdicts, self.audit, self.ranked)
-        state = (self.meta, self.guard_states, self.books, self.pace, self.health)
+        state = (self.meta, self.guard_states, self.books, self.pace, self.drills, self.health)
         return (*streams, *state, *(key for role in roles for key in (self.role(role), self.snapshot(role))))

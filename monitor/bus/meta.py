@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from engine.instruments import Instrument
+from monitor.bus.asked import Drill
 from monitor.bus.client import when_there_is_room
 from monitor.bus.keys import Keys
 
@@ -29,6 +30,8 @@ class RunMeta(msgspec.Struct, frozen=True):
     """Event time at which history ends, None where there is none."""
     until_ns: int | None
     """Event time at which the run ends, where that is known."""
+    drills: tuple[Drill, ...] = ()
+    """What the run can be asked for."""
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -15,39 +15,16 @@ import numpy as np
 from engine.book import MEDIUM
 from engine.simulation import QUIET, Simulation, SimulationConfig
 from engine.simulation.scenarios import SCENARIOS
-from engine.simulation.schedule import FUNDING_AFTER_S
 from engine.wallets import OWN_ACCOUNTS
 from models.ranking import sort_key
 from monitor.config import STEP_NS
 from monitor.drills.result import Drilled
+from monitor.drills.timing import HISTORY_S, config_of, until_ns
 from monitor.drills.watch import Seen, Watch
 from monitor.sources import VENUE_CAPABILITIES
 from monitor.sources.venue import mark_opening
 
-HISTORY_S: Final = 1800
-AFTER_S: Final = 30
-"""Seconds that a drill goes on after its scenario's end."""
-
-QUIET_S: Final = 300
-"""Length of the quiet run."""
-
-_SETTLEMENT_NS: Final = 1_767_254_400_000_000_000
-"""A whole eight hours: when funding is settled in a drill."""
-
 _BATCH_TICKS: Final = 50
-
-
-def start_ns(history_s: int = HISTORY_S) -> int:
-    """When a drill's market opens, so that funding is settled `FUNDING_AFTER_S` behind the history."""
-    return _SETTLEMENT_NS - int(FUNDING_AFTER_S + history_s) * STEP_NS
-
-
-def config_of(name: str, seed: int, strength: float = 1.0, history_s: int = HISTORY_S) -> SimulationConfig:
-    """The market of one drill. Raises KeyError if there is no scenario of that name."""
-    unlisted = "" if name == QUIET else SCENARIOS[name].unlisted
-    return SimulationConfig(
-        seed=seed, start_ns=start_ns(history_s), history_s=history_s, scenario=name, strength=strength, unlisted=unlisted
-    )
 
 
 def drills(names: tuple[str, ...], seed: int, strength: float = 1.0, history_s: int = HISTORY_S) -> Iterator[Drilled]:
@@ -91,10 +68,8 @@ class _Run:
 
     def drilled(self, name: str, seed: int, strength: float) -> Drilled:
         """Goes to the drill's end, and tells."""
-        end_ns = self._simulation.planned_end_ns
-        until_ns = self._config.history_end_ns + QUIET_S * STEP_NS if end_ns is None else end_ns + AFTER_S * STEP_NS
         history = sum(len(seen.window_end_ns) for seen in self._seen)
-        self._advance(-(-until_ns // STEP_NS) * STEP_NS, "LIVE")
+        self._advance(until_ns(self._config, self._simulation.planned_end_ns), "LIVE")
         self._keep(self._watch.finish("LIVE"))
         lines = sorted((line for seen in self._seen for line in seen.anomalies), key=sort_key)
         return Drilled(

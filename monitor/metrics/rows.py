@@ -19,7 +19,7 @@ from monitor.metrics.catalogue import METRIC_NAMES
 if TYPE_CHECKING:
     from monitor.metrics.windows import Block
 
-Phase = Literal["HISTORY", "LIVE", "REPLAY"]
+Phase = Literal["HISTORY", "LIVE", "REPLAY", "DRILL"]
 
 SCHEMA: Final[dict[str, pl.DataType]] = {
     "window_index": pl.Int64(),

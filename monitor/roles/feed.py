@@ -14,12 +14,14 @@ import msgspec
 import numpy as np
 
 from engine.simulation import SimulationConfig
+from engine.simulation.scenarios import SCENARIOS
 from monitor.bus.meta import SCHEMA_VERSION, RunMeta, write_meta
 from monitor.bus.position import Position
 from monitor.config import FilesSpec, IngestSpec, LiveSpec, RunConfig, VenueSpec
 from monitor.history.export import READER
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.windows import WindowEngine
+from monitor.roles.drills import OFFERED, Drills
 from monitor.roles.pace import Pace
 from monitor.roles.publish import Publisher
 from monitor.roles.runtime import Role, State, log, run_role
@@ -74,10 +76,14 @@ class Feed:
             step_ns=source.step_ns,
             live_from_ns=_live_from_ns(config),
             until_ns=spec.end_ns if isinstance(spec, VenueSpec) else None,
+            drills=OFFERED if isinstance(spec, VenueSpec) and not spec.scenario else (),
         )
         readers = ("guard", "score", "rank") + ((READER,) if config.out_dir is not None else ())
         self._pace = Pace(role.redis, role.keys, config.rate, self._meta.live_from_ns)
-        self._publisher = Publisher(role, self._meta, readers, self._pace.wall_ns, self._counters)
+        self._publisher = Publisher(role, self._meta, readers, self._pace.wall_ns, self._counters, self._is_drill)
+        self._drills: Drills | None = None
+        if isinstance(source, VenueSource):
+            self._drills = Drills(role.redis, role.keys, Path(config.state_dir), self._meta.symbols, source.ask)
         self._snapshot_closed = 0
         self._closed = 0
         self._gaps = 0
@@ -99,6 +105,7 @@ class Feed:
             if self._may_stop():
                 stopped = True
                 break
+            self._look_at_drills()
             if isinstance(self._source, Resumable) and self._closed - self._snapshot_closed >= SNAPSHOT_WINDOWS:
                 self._snapshot(self._source)
         self._take(self._engine.finish())
@@ -110,6 +117,18 @@ class Feed:
                 "labels": labels if labels or self._meta.source == "venue" else None,
                 "notes": list(self._source.notes),
             }
+        )
+
+    def _look_at_drills(self) -> None:
+        """Between two batches of a venue that is live."""
+        source = self._source
+        if self._drills is not None and isinstance(source, VenueSource) and source.next_ns > source.history_end_ns:
+            self._drills.look(source.next_ns)
+
+    def _is_drill(self, window_end_ns: int) -> bool:
+        start_ns = window_end_ns - self._meta.step_ns
+        return any(
+            label.drill and label.start_ns < window_end_ns and start_ns < label.end_ns for label in self._source.labels()
         )
 
     def _take(self, block: Block | None) -> None:
@@ -155,9 +174,9 @@ class Feed:
         self._role.snapshot_position = str(Position(self._newest_ns // self._meta.step_ns))
 
     def _restore(self) -> None:
-        if not isinstance(self._source, Resumable):
-            return
-        saved = self._source.load()
+        saved = self._source.load() if isinstance(self._source, Resumable) else None
+        if self._drills is not None and isinstance(self._source, VenueSource):
+            self._drills.restore(self._source.next_ns)
         if saved is None:
             return
         state = msgspec.msgpack.decode(saved, type=_State)
@@ -195,7 +214,15 @@ def open_source(config: RunConfig, epoch: int) -> Source:
         from monitor.sources.detect import open_source as open_files  # the parsers' kernels are for files alone
 
         return open_files([Path(path) for path in spec.paths], spec.format)
-    simulation = SimulationConfig(seed=spec.seed, start_ns=spec.start_ns, history_s=spec.history_seconds)
+    unlisted = SCENARIOS[spec.scenario].unlisted if spec.scenario else ""
+    simulation = SimulationConfig(
+        seed=spec.seed,
+        start_ns=spec.start_ns,
+        history_s=spec.history_seconds,
+        scenario=spec.scenario,
+        strength=spec.strength,
+        unlisted=unlisted,
+    )
     journal = Path(config.state_dir) / "journal"
     if spec.journal_dir is not None:
         journal = describe(Path(spec.journal_dir), simulation)

@@ -39,7 +39,8 @@ class Publisher:
     """Publishes for one feed. Windows up to the checkpoint were published by an earlier process and are left out.
 
     `wall_ns` says when an event time was due on the wall clock: it goes with each blob so that lag can be measured, and is
-    used for nothing else. `counters` gives what happened since the start of the run.
+    used for nothing else. `counters` gives what happened since the start of the run, `is_drill` whether a drill went on in
+    the window that ends at a time.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Publisher:
         readers: tuple[str, ...],
         wall_ns: Callable[[int], int],
         counters: Callable[[], Mapping[str, Any]],
+        is_drill: Callable[[int], bool],
     ) -> None:
         self._role = role
         self._meta = meta
         self._readers = readers
         self._wall_ns = wall_ns
         self._counters = counters
+        self._is_drill = is_drill
         row_bytes = len(meta.instruments) * len(METRIC_NAMES) * 8
         self._most_windows = max(1, min(BLOB_WINDOWS, BLOB_BYTES // row_bytes))
         self._pending: list[Block] = []
@@ -69,24 +72,24 @@ class Publisher:
         return self._role.committer.position.window
 
     def phase(self, window_end_ns: int) -> Phase:
-        """What a window is to whoever looks: HISTORY before a venue goes live, LIVE, or REPLAY of a recording."""
+        """What a window is to whoever looks: HISTORY before a venue goes live, LIVE, DRILL, or REPLAY of a recording."""
         if self._meta.live_from_ns is None:
             return "REPLAY"
-        return "HISTORY" if window_end_ns <= self._meta.live_from_ns else "LIVE"
+        if window_end_ns <= self._meta.live_from_ns:
+            return "HISTORY"
+        return "DRILL" if self._is_drill(window_end_ns) else "LIVE"
 
     def add(self, block: Block) -> None:
         """Takes closed windows; publishes as many blobs as are full."""
         index = block.window_end_ns // self._meta.step_ns
         start = int(np.searchsorted(index, self.published, side="right"))
+        phases = [self.phase(end_ns) for end_ns in block.window_end_ns.tolist()]
         while start < len(index):
-            phase = self.phase(int(block.window_end_ns[start]))
+            phase = phases[start]
             if self._pending and phase != self.phase(int(self._pending[-1].window_end_ns[-1])):
                 self.flush()
-            stop = min(len(index), start + self._most_windows - self._pending_windows)
-            if phase == "HISTORY":
-                assert self._meta.live_from_ns is not None
-                history_ends = int(np.searchsorted(block.window_end_ns, self._meta.live_from_ns, side="right"))
-                stop = min(stop, history_ends)
+            most = min(len(index), start + self._most_windows - self._pending_windows)
+            stop = next((w for w in range(start, most) if phases[w] != phase), most)
             if not self._pending:
                 self._since = time.monotonic()
             self._pending.append(block.cut(start, stop))

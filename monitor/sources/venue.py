@@ -19,7 +19,7 @@ import numpy as np
 from engine.book import MEDIUM, Capacity
 from engine.contract import SCHEMA_VERSION, EventFlag, EventKind
 from engine.journal import FencedError, Journal, JournalError
-from engine.simulation import Label, Simulation, SimulationConfig
+from engine.simulation import Label, Request, Simulation, SimulationConfig
 from engine.wallets import OWN_ACCOUNTS
 from monitor.config import STEP_NS
 from monitor.sources import VENUE_CAPABILITIES, Capability, SourceError
@@ -124,6 +124,15 @@ class VenueSource:
     def end_ns(self) -> int | None:
         """Event time of the end, if there is one."""
         return self._end_ns
+
+    @property
+    def next_ns(self) -> int:
+        """Where the next batch begins."""
+        return self._simulation.next_ns
+
+    def ask(self, request: Request) -> None:
+        """Lets a scenario happen besides, at `next_ns` or later."""
+        self._simulation.ask(request)
 
     def labels(self) -> list[Label]:
         """The incidents that have begun so far."""

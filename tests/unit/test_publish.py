@@ -42,7 +42,7 @@ def start(server, tmp_path):
         instruments = (load_pack("core").instrument("BTC-PERP"),)
         live_from_ns = None if live_from is None else live_from * S
         meta = RunMeta(SCHEMA_VERSION, "venue", instruments, (), 0, S, live_from_ns, None)
-        return role, Publisher(role, meta, readers, lambda event_ns: event_ns + 1, lambda: {"events": 1})
+        return role, Publisher(role, meta, readers, lambda event_ns: event_ns + 1, lambda: {"events": 1}, lambda end_ns: False)
 
     yield start
     for role in roles:

@@ -10,7 +10,8 @@ from engine.contract import EventKind
 from engine.simulation import QUIET, Request, Simulation, SimulationConfig
 from engine.simulation.scenarios import SCENARIOS
 from models.anomaly import LAYERS
-from monitor.drills.run import config_of, drills
+from monitor.drills.run import drills
+from monitor.drills.timing import config_of
 from monitor.metrics.catalogue import METRIC_NAMES, column
 
 SECOND = 10**9

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from models.anomaly import Anomaly
-from monitor.cli import state_dir
 from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.incidents.evidence import Evidence
+from monitor.launch import state_dir
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles import children, kernels
 from monitor.roles.children import STRIKES, Child

@@ -215,7 +215,7 @@ class Clearing:
     def _standing(self, case: Case) -> tuple[int, int]:
         """(equity, maintenance margin)."""
         if case.symbol == NOWHERE:
-            equity, needed, _ = assess_one(self._desk.wallets, self._terms, case.account)
+            equity, needed = assess_one(self._desk.wallets, self._terms, case.account)
         else:
             equity, needed = assess_alone(self._desk.wallets, self._terms, case.account, case.symbol)
         return int(equity), int(needed)

@@ -70,43 +70,46 @@ def maintenance_by(ladder: np.void, fee_ppm: int, notional: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def assess(wallets: Wallets, terms: Terms, equity: np.ndarray, needed: np.ndarray, sure: np.ndarray) -> None:
+def assess(wallets: Wallets, terms: Terms, equity: np.ndarray, needed: np.ndarray, sure: np.ndarray, first: int = 0) -> None:
     """Equity and maintenance margin of the cross positions of everybody: int64 [A], int64 [A], uint8 [A], which it fills.
 
-    `sure` is 0 where a position's price is missing or stale.
+    `sure` is 0 where a position's price is missing or stale. With `first` it is about the accounts from there on, as many as
+    there is room for. One loop for all: a call for each account would count the references of all arrays.
     """
-    for a in range(len(equity)):
-        equity[a], needed[a], sure[a] = assess_one(wallets, terms, a)
+    prices, units, doubtful, ladders, fee_ppm = terms.prices, terms.units, terms.doubtful, terms.ladders, terms.closing_ppm[0]
+    cash, held, alone, portfolio = wallets.cash, wallets.held, wallets.alone, wallets.portfolio
+    for i in range(len(equity)):
+        a = first + i
+        worth = cash[a]
+        total = 0
+        rising = 0
+        falling = 0
+        sure[i] = 1
+        for k in range(held.shape[1]):
+            lots = held[a, k]
+            if lots == 0 or alone[a, k] != 0:
+                continue
+            if doubtful[k]:
+                sure[i] = 0
+            value = value_micro(lots, prices[k], units[k])
+            worth += value
+            part = maintenance_by(ladders[k], fee_ppm, abs(value))
+            total += part
+            if lots > 0:
+                falling += part
+            else:
+                rising += part
+        if portfolio[a] != 0:
+            total = portfolio_requirement(total, falling, rising)
+        equity[i] = worth
+        needed[i] = total
 
 
-@njit(cache=True, nogil=True)
-def assess_one(wallets: Wallets, terms: Terms, a: int) -> tuple[int, int, int]:
-    """Equity, maintenance margin and sureness of one account's cross positions."""
-    held = wallets.held[a]
-    alone = wallets.alone[a]
-    equity = wallets.cash[a]
-    total = 0
-    rising = 0
-    falling = 0
-    sure = 1
-    fee_ppm = terms.closing_ppm[0]
-    for k in range(len(held)):
-        lots = held[k]
-        if lots == 0 or alone[k] != 0:
-            continue
-        if terms.doubtful[k]:
-            sure = 0
-        value = value_micro(lots, terms.prices[k], terms.units[k])
-        equity += value
-        needed = maintenance_by(terms.ladders[k], fee_ppm, abs(value))
-        total += needed
-        if lots > 0:
-            falling += needed
-        else:
-            rising += needed
-    if wallets.portfolio[a] != 0:
-        total = portfolio_requirement(total, falling, rising)
-    return equity, total, sure
+def assess_one(wallets: Wallets, terms: Terms, a: int) -> tuple[int, int]:
+    """Equity and maintenance margin of one account's cross positions."""
+    equity, needed, sure = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.uint8)
+    assess(wallets, terms, equity, needed, sure, a)
+    return int(equity[0]), int(needed[0])
 
 
 @njit(cache=True, nogil=True)

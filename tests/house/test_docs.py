@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from engine.simulation.scenarios import SCENARIOS
 from monitor.cli import main
 from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.guardrails.pack import load_core
@@ -19,9 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def between(name):
-    found = re.search(rf"<!-- {name}: .*?-->\n(.*?)<!-- end of {name} -->", README, re.S)
-    assert found, f"the README has no part {name}"
+DRILLS = (ROOT / "docs" / "drills.md").read_text()
+
+
+def between(name, text=README):
+    found = re.search(rf"<!-- {name}: .*?-->\n(.*?)<!-- end of {name} -->", text, re.S)
+    assert found, f"there is no part {name}"
     return found.group(1).strip()
 
 
@@ -62,6 +66,22 @@ def sources_table():
     return "\n".join(head + rows)
 
 
+def scenarios_table():
+    head = ["| scenario | family | what happens | moves | lasts |", "|---|---|---|---|---|"]
+    rows = []
+    for name, scenario in SCENARIOS.items():
+        family = f"{scenario.family}, benign" if scenario.benign else scenario.family
+        lasts = f"{scenario.shortest_s:g} to {scenario.longest_s:g} s"
+        moves = ", ".join(f"`{metric}`" for metric in scenario.metrics)
+        rows.append(f"| `{name}` | {family} | {scenario.says} | {moves} | {lasts} |")
+    return "\n".join(head + rows)
+
+
+def test_the_drills_page_holds_the_scenarios_of_the_code():
+    table = scenarios_table()
+    assert between("scenarios", DRILLS) == table, f"put this into docs/drills.md:\n\n{table}\n"
+
+
 @pytest.mark.parametrize(
     ("name", "table"), [("metrics", metrics_table()), ("guardrails", guardrails_table()), ("sources", sources_table())]
 )
@@ -70,8 +90,11 @@ def test_the_readme_holds_the_tables_of_the_code(name, table):
 
 
 def test_every_option_of_the_command_line_stands_in_the_readme():
-    for name in ("demo", "replay"):
-        for parameter in main.commands[name].params:
+    for name in ("demo", "replay", "drill run"):
+        command = main
+        for part in name.split():
+            command = command.commands[part]
+        for parameter in command.params:
             for option in parameter.opts:
                 if option.startswith("--") and option != "--help":
                     assert f"`{option}" in README, f"{name} {option} is not in the README"

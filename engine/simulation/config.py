@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -45,6 +46,28 @@ MARKETS: Final = (
 """The demo's markets: sizes of a mid-sized venue, prices of mid-2024."""
 
 
+class IndexSeries(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A recorded price path that a market's index follows instead of one drawn at random.
+
+    Attributes:
+        symbol: one of the markets.
+        seconds: since the opening, rising.
+        prices: at these times, quote units; straight lines in the logarithm between them, the last one stays.
+    """
+
+    symbol: str
+    seconds: tuple[float, ...]
+    prices: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.seconds) != len(self.prices) or not self.seconds:
+            raise ValueError(f"{self.symbol}: {len(self.seconds)} times and {len(self.prices)} prices; give as many of both")
+        if any(later <= earlier for earlier, later in pairwise(self.seconds)):
+            raise ValueError(f"{self.symbol}: the times of its index do not rise")
+        if not all(0.0 < price < float("inf") for price in self.prices):
+            raise ValueError(f"{self.symbol}: a price of its index is not above zero")
+
+
 class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that decides a simulated run: the same values give the same bytes.
 
@@ -57,6 +80,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         accounts: how many accounts there are, market makers included.
         scenario: name of the one that follows the history; "" for the demo's sequence, "quiet" for none.
         strength: factor on what the scenario draws.
+        season: how far order flow goes up and down with the hour of the UTC day, 0 to 0.8; its mean over the day is 1.
+        index: recorded paths of some markets' indices.
         unlisted: symbol whose market is not open yet; a scenario may open it.
     """
 
@@ -69,6 +94,8 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenario: str = ""
     strength: float = 1.0
     unlisted: str = ""
+    season: float = 0.35
+    index: tuple[IndexSeries, ...] = ()
 
     def __post_init__(self) -> None:
         if self.start_ns < 0 or self.start_ns % 1_000_000_000:
@@ -79,6 +106,11 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"there must be 1 to 256 markets, not {len(self.markets)}")
         if not 100 * len(self.markets) <= self.accounts <= 1_000_000:
             raise ValueError(f"accounts is {self.accounts}, it must be from 100 a market to 1,000,000")
+        if not 0.0 <= self.season <= 0.8:
+            raise ValueError(f"season is {self.season}, it must be from 0 to 0.8")
+        unknown = {series.symbol for series in self.index} - {market.symbol for market in self.markets}
+        if unknown:
+            raise ValueError(f"there is no market for the index of {', '.join(sorted(unknown))}")
         if not 0.1 <= self.strength <= 10.0:
             raise ValueError(f"strength is {self.strength}, it must be from 0.1 to 10")
 

@@ -34,6 +34,7 @@ _SLOW: Final = 1.0 / (60.0 * TICKS_PER_SECOND)
 _PRESSURE: Final = 0.35e-4
 """What takers' net volume of one depth moves the basis by, log units."""
 
+_DAY_MS: Final = 86_400_000
 _ARRIVALS_A_TICK: Final = 256
 _LIMIT_BUY: Final = 2
 _CANCEL: Final = 4
@@ -67,7 +68,7 @@ def look(scene: Scene, start_ns: int, books: np.ndarray, prices: np.ndarray) -> 
     if head["tick"] % TICKS_PER_SECOND == 0:
         put_op(scene, start_ns, _OP_CLOCK, -1, 0, 0)
         _look_at_balances(scene, start_ns)
-    advance_index(scene.g, head, scene.markets)
+    advance_index(scene.g, head, scene.markets, scene.paths, (start_ns // 1_000_000) % _DAY_MS / 1e3)
     for k in range(len(scene.markets)):
         _see(scene, start_ns, k, books[k], prices[k])
 

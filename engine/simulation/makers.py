@@ -25,6 +25,9 @@ _REFILL: Final = 0.2
 _TOO_MUCH: Final = 2.5
 """A quote of more than so many full sizes is replaced: its maker wants less in the market than it did."""
 
+_SPREADING: Final = 1.7
+"""Power of its number by which a level is away: half of what makers show lies beyond ten basis points."""
+
 _GROWTH: Final = 0.3
 """By how much of the first level's size each further level is larger."""
 
@@ -66,7 +69,7 @@ def _update_ladder(scene: Scene, ts_ns: int, k: int, m: int) -> None:
                 return
             slot = (m * 2 + side) * LEVELS + level
             order = scene.orders[k, slot]
-            distance = (maker["half"] + maker["step"] * level**1.2) * thin
+            distance = (maker["half"] + maker["step"] * level**_SPREADING) * thin
             aim = math.exp(worth - sign * distance)
             full = (
                 maker["size_usd"]

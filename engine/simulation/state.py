@@ -50,6 +50,8 @@ HEAD_DTYPE: Final = np.dtype(
         ("ops", "<i8"),  # written into the tick's buffer so far
         ("pending", "<i8"),
         ("retries", "<i8"),
+        ("season", "<f8"),  # how far order flow follows the hour; 0: not
+        ("level", "<f8"),  # what the hour makes of order flow now
         ("common", "<f8"),  # correlation of each market's innovations with the common factor
     ]
 )
@@ -66,6 +68,7 @@ MARKET_DTYPE: Final = np.dtype(
         ("base_rate", "<f8", (ARRIVALS,)),
         # The index path; see `index.py`.
         ("log_move", "<f8"),
+        ("pushed", "<f8"),  # what of it a scenario did
         ("mood", "<f8"),
         ("jump", "<f8"),
         ("basis", "<f8"),
@@ -199,6 +202,8 @@ class Scene(NamedTuple):
     """int64 [accounts, markets]: id of the stop that waits for the account's position; of one that buys, negative; 0: none"""
     desks: np.ndarray
     """DESK_DTYPE [desks], never changes"""
+    paths: np.ndarray
+    """float64 [markets, seconds]: recorded `log_move` at each second since the opening, NaN of others; never changes"""
     accounts: np.ndarray
     """ACCOUNT_DTYPE [accounts]"""
     members: np.ndarray

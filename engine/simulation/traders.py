@@ -43,6 +43,12 @@ _CROWD_STAKE: Final = 0.3
 _CROWD_DISTANCE: Final = 7.0e-4
 """Mean distance of the crowd's limit orders behind the touch, log units."""
 
+_DEEP: Final = 0.25
+"""Share of the crowd's orders that wait far away; how large they are, in ordinary ones, and how far away on average."""
+
+_DEEP_SIZE: Final = 6.0
+_DEEP_DISTANCE: Final = 2.5e-3
+
 CROWD: Final = 130.0
 """Resting orders of the crowd around which cancels balance new ones, in the busiest market."""
 
@@ -113,6 +119,10 @@ def rest(scene: Scene, ts_ns: int, k: int, side: int, account: int, fleeting: bo
     """A limit order of the crowd near the touch, or somewhat behind it; some fleeting ones are gone within a tick or so."""
     g, market, target = scene.g, scene.markets[k], scene.accounts[account]["target"]
     usd = min(_CROWD_LARGEST, _CROWD_SHARE * math.exp(_CROWD_SIGMA * normal(g))) * market["depth_usd"]
+    # Who waits for a bargain waits with more, and farther away: books are deeper there than near the touch.
+    is_deep = not fleeting and uniform(g) < _DEEP
+    if is_deep:
+        usd *= _DEEP_SIZE
     held = scene.positions[account, k] if side == 0 else -scene.positions[account, k]
     means_usd = target * equity_usd(scene, account)
     if held >= 0:
@@ -123,21 +133,21 @@ def rest(scene: Scene, ts_ns: int, k: int, side: int, account: int, fleeting: bo
     slot = take_slot(scene, k)
     if slot < 0:
         return
-    order_id = send_resting(scene, ts_ns, k, slot, account, side, _crowd_price(g, market, side), lots)
+    order_id = send_resting(scene, ts_ns, k, slot, account, side, _crowd_price(g, market, side, is_deep), lots)
     if fleeting and uniform(g) < _FLEETING:
         life_s = min(2.0, 0.04 * math.exp(0.9 * normal(g)))
         cancel_later(scene, ts_ns + max(200_000, int(life_s * 1e9)), k, order_id)
 
 
 @njit(cache=True, nogil=True)
-def _crowd_price(g: np.ndarray, market: np.void, side: int) -> int:
+def _crowd_price(g: np.ndarray, market: np.void, side: int, is_deep: bool) -> int:
     bid, ask = market["bid"], market["ask"]
     worth = market["fair"] * (1.0 + market["basis"])
     if bid == 0:
         bid = int(worth * 0.9999)
     if ask == 0:
         ask = int(worth * 1.0001) + 1
-    behind = int(exponential(g, _CROWD_DISTANCE) * worth)
+    behind = int(exponential(g, _DEEP_DISTANCE if is_deep else _CROWD_DISTANCE) * worth)
     if behind == 0 and ask - bid > 1 and uniform(g) < 0.3:
         behind = -1
     price: int = max(1, bid - behind) if side == 0 else ask + behind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, exp
+from math import ceil, exp, log
 from typing import Final
 
 import numpy as np
@@ -107,12 +107,16 @@ def build_world(config: SimulationConfig, instruments: tuple[Instrument, ...]) -
         row["least_usd"] = _LEAST_OVER * instrument.min_notional_micro / MICRO
         row["base_rate"] = base_rates(market.activity)
         row["mood"] = 0.25 * normal(g)
-        row["fair"] = row["fair_before"] = row["home"]
-        row["usd_per_lot"] = row["home"] * row["unit_usd"]
+        begins = {series.symbol: series.prices[0] for series in config.index}.get(market.symbol, market.price_usd)
+        row["log_move"] = log(begins / market.price_usd)
+        row["fair"] = row["fair_before"] = row["home"] * exp(row["log_move"])
+        row["usd_per_lot"] = row["fair"] * row["unit_usd"]
         for name, value in CALM.items():
             row[name] = value
     heads = np.zeros(1, HEAD_DTYPE)
     heads["common"] = COMMON
+    heads["season"] = config.season
+    heads["level"] = 1.0
     return Scene(
         g=new_generator(config.seed, _FLOW_STREAM),
         heads=heads,
@@ -124,6 +128,7 @@ def build_world(config: SimulationConfig, instruments: tuple[Instrument, ...]) -
         retries=np.zeros(RETRIES, RETRY_DTYPE),
         stops=np.zeros((config.accounts, count), np.int64),
         desks=_desks(g, markets, accounts),
+        paths=_paths(config),
         accounts=accounts,
         members=members,
         weights=weights,
@@ -163,6 +168,18 @@ def opening_ops(config: SimulationConfig, scene: Scene, *, has_portfolio: bool) 
             row[name] = value
     array["ts_ns"] = config.start_ns
     return array
+
+
+def _paths(config: SimulationConfig) -> np.ndarray:
+    """float64 [markets, seconds]: see `Scene`. As long as the longest series."""
+    seconds = max((int(np.ceil(series.seconds[-1])) + 1 for series in config.index), default=0)
+    paths = np.full((len(config.markets), seconds), np.nan)
+    for k, market in enumerate(config.markets):
+        for series in config.index:
+            if series.symbol == market.symbol:
+                moves = np.log(np.array(series.prices) / market.price_usd)
+                paths[k] = np.interp(np.arange(seconds), series.seconds, moves)
+    return paths
 
 
 def _accounts(g: np.ndarray, config: SimulationConfig) -> np.ndarray:

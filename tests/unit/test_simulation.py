@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from engine.book import best, top_levels
-from engine.contract import EVENT_DTYPE, EventFlag, EventKind, Reason
-from engine.simulation import Simulation, SimulationConfig
+from engine.contract import EVENT_DTYPE, EventFlag, EventKind, Reason, Reference
+from engine.simulation import QUIET, IndexSeries, Simulation, SimulationConfig
 from engine.simulation.arrivals import ARRIVALS, CHILDREN, CROSS, RATES, base_rates
 from engine.simulation.generator import below, exponential, new_generator, normal, uniform
+from engine.simulation.index import season
 from engine.simulation.schedule import Schedule
 from engine.simulation.state import RESTS
 
@@ -275,8 +276,60 @@ def test_the_timetable_holds_for_any_seed(seed):
         ({"accounts": 10}, "accounts is 10"),
         ({"markets": ()}, "1 to 256 markets"),
         ({"strength": 0.0}, "from 0.1 to 10"),
+        ({"season": 1.0}, "from 0 to 0.8"),
+        ({"index": (IndexSeries("X", (0.0,), (1.0,)),)}, "no market for the index of X"),
     ],
 )
 def test_configurations_that_make_no_market_are_refused(wrong, says):
     with pytest.raises(ValueError, match=says):
         SimulationConfig(**({"seed": 1, "start_ns": 0} | wrong))
+
+
+def test_an_index_follows_the_recorded_path_and_the_others_their_own():
+    path = IndexSeries("ETH-PERP", (0.0, 4.0, 10.0), (3_300.0, 3_320.0, 3_250.0))
+    simulation = Simulation(SimulationConfig(seed=1, start_ns=T0, accounts=1000, index=(path,)))
+    venue = simulation.new_venue()
+    events = []
+    for _ in range(151):
+        events.append(venue.apply(simulation.step(venue)))
+        simulation.observe(events[-1])
+    events = np.concatenate(events)
+    told = events[(events["kind"] == EventKind.REFERENCE) & (events["code"] == Reference.INDEX)]
+    eth = told[told["symbol"] == 1]
+    seconds = (eth["ts_ns"] - T0) / SECOND
+    expected = np.interp(seconds, path.seconds, path.prices)
+    prices = eth["price"] / 1e6 * simulation.instruments[1].tick
+    assert prices == pytest.approx(expected, rel=2e-4)
+    assert prices[-1] == pytest.approx(3_250.0, rel=1e-6)
+    btc = told[told["symbol"] == 0]["price"]
+    assert len(np.unique(btc)) > 0.9 * len(btc)
+
+
+def test_the_season_goes_round_with_the_day_and_its_mean_is_one():
+    day = np.array([season(0.5, s) for s in range(0, 86_400, 60)])
+    assert day.mean() == pytest.approx(1.0, abs=1e-6)
+    assert day.argmax() == pytest.approx(15 * 60, abs=30)
+    assert day.min() > 0.4
+    assert np.ptp([season(0.0, s) for s in range(0, 86_400, 3600)]) == 0
+    counts = []
+    for hour in (9, 15):
+        config = SimulationConfig(seed=4, start_ns=T0 + hour * 3600 * SECOND, scenario=QUIET, season=0.8, accounts=1000)
+        simulation = Simulation(config)
+        venue = simulation.new_venue()
+        for _ in range(600):
+            simulation.observe(venue.apply(simulation.step(venue)))
+        counts.append(venue.ops)
+    assert counts[1] > 1.2 * counts[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"seconds": (0.0, 1.0), "prices": (1.0,)}, "2 times and 1 prices"),
+        ({"seconds": (0.0, 0.0), "prices": (1.0, 1.0)}, "do not rise"),
+        ({"seconds": (0.0,), "prices": (float("nan"),)}, "not above zero"),
+    ],
+)
+def test_paths_that_are_none_are_refused(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        IndexSeries("BTC-PERP", **wrong)

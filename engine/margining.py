@@ -128,22 +128,10 @@ def assess_alone(wallets: Wallets, terms: Terms, a: int, k: int) -> tuple[int, i
     return wallets.isolated[a, k] + value, maintenance_of(terms, k, abs(value))
 
 
-@njit(cache=True, nogil=True)
 def isolated_positions(wallets: Wallets) -> np.ndarray:
     """(account, symbol) of every isolated position, int64 [n, 2], ascending."""
-    count = 0
-    for a in range(len(wallets.cash)):
-        for k in range(wallets.held.shape[1]):
-            if wallets.alone[a, k] != 0 and wallets.held[a, k] != 0:
-                count += 1
-    found = np.empty((count, 2), np.int64)
-    count = 0
-    for a in range(len(wallets.cash)):
-        for k in range(wallets.held.shape[1]):
-            if wallets.alone[a, k] != 0 and wallets.held[a, k] != 0:
-                found[count, 0] = a
-                found[count, 1] = k
-                count += 1
+    found: np.ndarray = np.argwhere(wallets.alone)
+    found = found[wallets.held[found[:, 0], found[:, 1]] != 0]
     return found
 
 

@@ -125,7 +125,7 @@ def returns(values: Floats, symbol: int, seconds: int) -> Floats:
 def kurtosis(moves: Floats) -> float:
     """Excess kurtosis: the fourth central moment over the squared variance, less 3. NaN with fewer than 200 returns."""
     known = moves[np.isfinite(moves)]
-    if len(known) < _LEAST_RETURNS or not known.any():
+    if len(known) < _LEAST_RETURNS or _is_constant(known):
         return float("nan")
     centred = known - known.mean()
     return float((centred**4).mean() / (centred**2).mean() ** 2 - 3.0)
@@ -155,9 +155,14 @@ def _between(moves: Iterable[Floats]) -> float:
 def _pearson(one: Floats, other: Floats) -> float:
     known = np.isfinite(one) & np.isfinite(other)
     one, other = one[known], other[known]
-    if len(one) < 30 or one.std() == 0 or other.std() == 0:
+    if len(one) < 30 or _is_constant(one) or _is_constant(other):
         return float("nan")
     return float(np.corrcoef(one, other)[0, 1])
+
+
+def _is_constant(series: Floats) -> bool:
+    """But for what rounding leaves."""
+    return bool(series.std() <= 1e-9 * np.abs(series).max())
 
 
 def _ratio(part: Floats, whole: Floats) -> float:

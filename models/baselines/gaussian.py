@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isnan
+from typing import Any
 
 import numpy as np
 from river import anomaly
@@ -19,14 +20,15 @@ class Gaussian:
 
     def __init__(self, family: str, metric_names: tuple[str, ...]) -> None:
         self._picker = Picker(family, metric_names)
-        self._scorers: list[list[anomaly.GaussianScorer]] = []
+        self._scorers: list[list[Any]] = []  # river comes without types
 
     def score(self, values: Floats) -> Floats:
         """See `Baseline`: in standard deviations."""
         x = self._picker.pick(values)
         windows, symbols, features = x.shape
         if not self._scorers:
-            self._scorers = [[anomaly.GaussianScorer(window_size=WARM_UP) for _ in range(features)] for _ in range(symbols)]
+            new: Any = anomaly.GaussianScorer
+            self._scorers = [[new(window_size=WARM_UP) for _ in range(features)] for _ in range(symbols)]
         z = np.full_like(x, np.nan)
         for s, scorers in enumerate(self._scorers):
             for f, scorer in enumerate(scorers):

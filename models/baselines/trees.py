@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from river import anomaly
@@ -30,7 +30,7 @@ class Trees:
         self._floor = np.array([column.floor for column in self._picker.columns])
         self._warming: Floats | None = None
         self._low = self._width = np.zeros(0)
-        self._trees: list[anomaly.HalfSpaceTrees] = []
+        self._trees: list[Any] = []  # river comes without types
 
     def score(self, values: Floats) -> Floats:
         """See `Baseline`: in [0, 1]. A metric that is missing is left out, as river does; if all are, there is no score."""
@@ -59,7 +59,7 @@ class Trees:
         self._low, self._width = np.nan_to_num(low) - width, 3.0 * width
         features = len(self._floor)
         for s in range(rows.shape[1]):
-            trees = anomaly.HalfSpaceTrees(n_trees=TREES, height=HEIGHT, seed=SEED + s)
+            trees: Any = anomaly.HalfSpaceTrees(n_trees=TREES, height=HEIGHT, seed=SEED + s)
             # The first row decides which metrics the trees know; a whole one that lies in the middle tells all of them.
             trees.learn_one(dict.fromkeys(range(features), 0.5))
             for row in self._scaled(rows, s):

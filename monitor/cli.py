@@ -1,4 +1,4 @@
-"""The command line: `perpwatch demo | watch | ingest | replay | drill | convert | audit verify | risk | history | doctor`.
+"""The command line: `perpwatch demo | watch | ingest | replay | drill | evaluate | convert | audit | risk | history | doctor`.
 
 Exit codes: 0 done; 1 a check failed (audit, doctor) or a run broke down; 2 the input or the call is wrong (a file, a port,
 a folder, an option); 130 Ctrl-C before the end. Every error is one line that says what, where, and what to do.
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from monitor.config import SPEED_PATTERN, FilesSpec, Format, IngestSpec, LiveSpec, LiveVenue, VenueSpec
 from monitor.drill_cli import drill
+from monitor.evaluate_cli import evaluate
 from monitor.history_cli import history
 from monitor.launch import DEFAULT_PORT, DEMO_START_NS, HISTORY_SECONDS, Wrong, carry_out, prepare
 from monitor.risk.cli import risk
@@ -234,6 +235,7 @@ def convert(files: tuple[Path, ...], format_: Format, out: Path) -> None:
 main.add_command(risk)
 main.add_command(history)
 main.add_command(drill)
+main.add_command(evaluate)
 
 
 @main.group()

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from monitor.launch import Wrong, prepare
+
 if TYPE_CHECKING:
     from monitor.drills.result import Drilled
-
-
-class _Wrong(click.ClickException):
-    """An error of the caller's, shown in one line."""
-
-    exit_code = 2
-
-    def show(self, file: object = None) -> None:
-        click.echo(f"perpwatch: {self.message}", err=True)
 
 
 @click.command()
@@ -37,9 +31,10 @@ def evaluate(names: tuple[str, ...], seeds: int, out: Path | None) -> None:
 
     The seeds are those kept for reporting: nothing was tuned on them.
     """
-    from engine.simulation.scenarios import SCENARIOS
+    prepare()
     from rich.console import Console
 
+    from engine.simulation.scenarios import SCENARIOS
     from monitor.scoreboard.run import evaluate as scored
     from monitor.scoreboard.run import write
     from monitor.scoreboard.seeds import reporting_seeds
@@ -47,21 +42,21 @@ def evaluate(names: tuple[str, ...], seeds: int, out: Path | None) -> None:
 
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
-        raise _Wrong(f"there is no scenario {unknown[0]!r}; there are {', '.join(sorted(SCENARIOS))}")
+        raise Wrong(f"there is no scenario {unknown[0]!r}; there are {', '.join(sorted(SCENARIOS))}")
     chosen = tuple(dict.fromkeys(names)) or tuple(SCENARIOS)
     if out is not None:
         try:  # before the drills, which take minutes
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _Wrong(f"{out}: {error.strerror}") from None
+            raise Wrong(f"{out}: {error.strerror}") from None
     says = {name: SCENARIOS[name].says for name in chosen}
     board = scored(_runs(chosen, reporting_seeds(seeds)), says)
-    show(board, Console())
+    show(board, Console(width=None if sys.stdout.isatty() else 140))
     if out is not None:
         try:
             data, page = write(board, out)
         except OSError as error:
-            raise _Wrong(f"{out}: {error.strerror}") from None
+            raise Wrong(f"{out}: {error.strerror}") from None
         click.echo(f"wrote {data} and {page}")
 
 

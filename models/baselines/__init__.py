@@ -28,10 +28,10 @@ class Baseline(Protocol):
 
 
 BASELINES: Final[dict[str, Callable[[str, tuple[str, ...]], Baseline]]] = {
-    "static thresholds": Static,
+    "static": Static,
     "robust z": RobustZ,
-    "river GaussianScorer": Gaussian,
-    "river HalfSpaceTrees": Trees,
+    "GaussianScorer": Gaussian,
+    "HalfSpaceTrees": Trees,
     "IsolationForest": Forest,
 }
 """By name: of a family (a key of `FAMILIES`) and the names of the metric columns, the baseline before its first window."""

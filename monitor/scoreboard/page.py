@@ -23,12 +23,11 @@ h3 { font-size: 1rem; margin: 1.6rem 0 .3rem; }
 p { max-width: 60rem; margin: .3rem 0; }
 .small { color: #525e6b; font-size: .87rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .87rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .6rem; border-bottom: 1px solid #e3e8ed; text-align: right; white-space: nowrap; }
-th { color: #525e6b; font-weight: 600; vertical-align: bottom; white-space: normal; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
+table { border-collapse: collapse; min-width: 34rem; font-size: .87rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .28rem .75rem; border-bottom: 1px solid #e3e8ed; text-align: right; white-space: nowrap; }
+th { color: #525e6b; font-weight: 600; }
+th:first-child, td:first-child { text-align: left; padding-left: .4rem; }
 tr.ours td { font-weight: 650; background: #eef5fa; }
-tr.ours td:first-child { padding-left: .4rem; }
 """
 
 
@@ -78,7 +77,7 @@ def page(board: Scoreboard) -> str:
 
 def _family(family: FamilyBoard) -> str:
     named = " ".join(
-        f"Of the detected ones {words.counted(share)} named {what} first."
+        f"{words.counted(share)} detected ones named {what} first."
         for what, share in (("a right metric", family.named_metric), ("a right account", family.named_account))
         if share.of
     )

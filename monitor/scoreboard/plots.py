@@ -16,9 +16,13 @@ from monitor.scoreboard.results import FamilyBoard, Rate, ScenarioBoard, Scorebo
 INK, MUTED, RULE = "#18202a", "#525e6b", "#e3e8ed"
 COLOURS: Final = ("#0072b2", "#8a949e", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
 """Okabe and Ito's; ours is the first, and the fixed thresholds are grey."""
-MARKS: Final = ("circle", "x-thin-open", "square", "diamond", "triangle-up", "star-triangle-down")
+MARKS: Final = ("circle", "x", "square", "diamond", "triangle-up", "triangle-down")
 HEAT: Final = ((0.0, "#f7f4e6"), (0.5, "#b9b06f"), (1.0, "#00224e"))
 _ROW: Final = 26
+_DODGED_ROW: Final = 38
+"""Pixels of a scenario."""
+_DODGE: Final = 0.13
+"""Rows between two methods of a scenario."""
 
 
 def precision(board: Scoreboard) -> go.Figure:
@@ -48,7 +52,7 @@ def recall(board: Scoreboard) -> go.Figure:
     shares = [[one.recall for one in row.methods] for row in rows]
     figure = _figure(120 + _ROW * len(rows))
     figure.add_heatmap(
-        x=[escape(method) for method in methods],
+        x=[escape(method).replace(" ", "<br>", 1) for method in methods],
         y=[_label(row) for row in rows],
         z=[[share.share for share in line] for line in shares],
         text=[[words.NONE if share.share is None else f"{share.hits}/{share.of}" for share in line] for line in shares],
@@ -67,25 +71,31 @@ def recall(board: Scoreboard) -> go.Figure:
 
 
 def delay(board: Scoreboard) -> go.Figure:
-    """Median detection delay by scenario and method."""
+    """Median detection delay by scenario and method; a scenario's marks stand a little under each other."""
     rows = _harmful(board)
-    figure = _figure(150 + _ROW * len(rows))
-    for place, method in enumerate(_methods(board)):
-        found = [(row, one) for row in rows for one in row.methods if one.method == method and one.delay_windows.count]
+    figure = _figure(150 + _DODGED_ROW * len(rows))
+    methods = _methods(board)
+    for place, method in enumerate(methods):
+        found = [(at, row.methods[place].delay_windows) for at, row in enumerate(rows)]
+        found = [(at, spread) for at, spread in found if spread.count]
         figure.add_scatter(
-            x=[one.delay_windows.median for _, one in found],
-            y=[_label(row) for row, _ in found],
+            x=[spread.median for _, spread in found],
+            y=[at + _DODGE * (place - (len(methods) - 1) / 2) for at, _ in found],
             mode="markers",
             name=escape(method),
-            marker={
-                "color": COLOURS[place], "symbol": MARKS[place], "size": 12 if place == 0 else 9, "opacity": 0.9,
-                "line": {"width": 2 if MARKS[place].endswith("-open") else 0, "color": COLOURS[place]},
-            },
-            customdata=[one.delay_windows.count for _, one in found],
-            hovertemplate="%{y}: %{x} windows, %{customdata} detected<extra></extra>",
-        )  # fmt: skip
-    figure.update_xaxes(title="windows from start to first alarm, median of the detected", rangemode="tozero")
-    figure.update_yaxes(categoryorder="array", categoryarray=[_label(row) for row in rows][::-1])
+            marker={"color": COLOURS[place], "symbol": MARKS[place], "size": 11 if place == 0 else 9},
+            text=[f"{_label(rows[at])}: {spread.median:g} windows, {spread.count} detected" for at, spread in found],
+            hovertemplate="%{text}<extra>" + escape(method) + "</extra>",
+        )
+    latest = max((one.delay_windows.median or 0.0 for row in rows for one in row.methods), default=0.0)
+    figure.update_xaxes(
+        title="windows from start to first alarm, median of the detected", range=[-0.03 * latest - 0.3, 1.03 * latest + 0.3]
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))), ticktext=[_label(row) for row in rows], range=[len(rows) - 0.4, -0.6], showgrid=False
+    )
+    for at in range(1, len(rows)):
+        figure.add_hline(y=at - 0.5, line_color=RULE, line_width=1)
     return figure
 
 
@@ -100,8 +110,10 @@ def rates(board: Scoreboard) -> go.Figure:
         # Families stand a little beside each other, or their intervals would hide one another.
         shift = 1.12 ** (place - (len(families) - 1) / 2)
         _add_rates(figure, family, colour, MARKS[2 * (place % 2)], shift)
-    figure.update_xaxes(type="log", title="stated false-alarm rate", range=[-4.5, -1.5], tickvals=[1e-4, 1e-3, 1e-2])
-    figure.update_yaxes(type="log", title="realised on quiet windows", dtick=1, exponentformat="power")
+    decades = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
+    told = [f"{rate:.6f}".rstrip("0") for rate in decades]
+    figure.update_xaxes(type="log", title="stated false-alarm rate", range=[-4.5, -1.5], tickvals=decades, ticktext=told)
+    figure.update_yaxes(type="log", title="realised on quiet windows", tickvals=decades, ticktext=told)
     return figure
 
 

@@ -30,7 +30,7 @@ def show(board: Scoreboard, console: Console) -> None:
                 if share.of
             ]
             if named:
-                console.print(f"Of {OURS}'s detected incidents " + "; ".join(named))
+                console.print(f"Incidents that {OURS} detected: " + "; ".join(named))
     _rows(console, "realised false-alarm rates", words.RATES_HEAD, [
         words.rate_row(family.family, rate) for family in board.families for rate in family.rates if rate.windows
     ])  # fmt: skip
@@ -52,8 +52,14 @@ def _rows(console: Console, title: str, head: tuple[str, ...], rows: Iterable[tu
 
 def _table(title: str, head: tuple[str, ...]) -> Table:
     table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        show_edge=False,
     )
     for place, name in enumerate(head):
-        table.add_column(escape(name), justify="left" if place == 0 else "right", overflow="fold")
+        table.add_column(escape(name), justify="left" if place == 0 else "right", no_wrap=place == 0, overflow="fold")
     return table

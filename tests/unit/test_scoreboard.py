@@ -367,7 +367,7 @@ def test_the_terminal_shows_every_table_and_names_as_they_are(board: Scoreboard)
     console = Console(file=io.StringIO(), width=200)
     show(board, console)
     shown = console.file.getvalue()
-    for words in (HOSTILE, "cancels: 1 incidents", "perpwatch", "river HalfSpaceTrees", "fair", "realised", "guardrails"):
+    for words in (HOSTILE, "cancels: 1 incidents", "perpwatch", "HalfSpaceTrees", "fair", "realised", "guardrails"):
         assert words in shown
 
 

@@ -9,7 +9,6 @@ from monitor.scoreboard.results import (
     FamilyMethod,
     Rate,
     ScenarioBoard,
-    ScenarioMethod,
     Scoreboard,
     Share,
     Trips,

@@ -60,7 +60,7 @@ def page(board: Scoreboard) -> str:
             _plot(
                 "rates",
                 plots.rates(board),
-                "Bars: 95% intervals as if windows were independent. A hollow triangle had no hit.",
+                "Bars: 95% intervals as if windows were independent. A hollow triangle: no hit, drawn at the upper bound.",
             ),
             _table(words.RATES_HEAD, (words.rate_row(family, rate) for family, rate in stated)),
         ]

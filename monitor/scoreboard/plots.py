@@ -52,7 +52,7 @@ def recall(board: Scoreboard) -> go.Figure:
     shares = [[one.recall for one in row.methods] for row in rows]
     figure = _figure(120 + _ROW * len(rows))
     figure.add_heatmap(
-        x=[escape(method).replace(" ", "<br>", 1) for method in methods],
+        x=[escape(method) for method in methods],
         y=[_label(row) for row in rows],
         z=[[share.share for share in line] for line in shares],
         text=[[words.NONE if share.share is None else f"{share.hits}/{share.of}" for share in line] for line in shares],

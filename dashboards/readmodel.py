@@ -316,6 +316,7 @@ def _row(key: str, symbol: str, family: str, line: Mapping[str, Any]) -> dict[st
         "contributions": [_part(part) for part in sorted(shown, key=lambda part: -part["contribution"])],
         "rest": {"count": len(others), "sum": math.fsum(part["contribution"] for part in others)},
         "accounts": _accounts(line),
+        "expected": clean(line.get("expected") or "", 160),
     }
 
 

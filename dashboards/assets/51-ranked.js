@@ -26,7 +26,7 @@ perpwatch.ranked = (() => {
     family: row.family,
     far_text: row.far_text,
     score_text: score(row.score),
-    driver: row.phase === "DRILL" ? `DRILL · ${row.driver}` : row.driver,
+    driver: [row.phase === "DRILL" ? "DRILL" : "", row.expected ? "expected" : "", row.driver].filter(Boolean).join(" · "),
     time: utc(row.end_ms),
     window: row.window_ms < 1000 ? `${row.window_ms} ms` : `${row.window_ms / 1000} s`,
     rarity_text: row.rarity_text,

@@ -80,7 +80,8 @@ perpwatch.why = (() => {
     const key = `${row.id} ${row.end_ms} ${row.window_ms} ${row.score} ${row.windows}`;
     if (key === drawn) return;
     drawn = key;
-    text(id("why-sentence"), row.driver ? `${row.driver[0].toUpperCase()}${row.driver.slice(1)}.` : "No contribution given.");
+    const sentence = row.driver ? `${row.driver[0].toUpperCase()}${row.driver.slice(1)}.` : "No contribution given.";
+    text(id("why-sentence"), row.expected ? `${sentence} Expected: ${row.expected}.` : sentence);
     const seen = row.windows > 1 ? `, seen in ${row.windows} windows from ${utc(row.first_ms)} to ${utc(row.last_ms)}` : "";
     text(id("why-odds"), `${row.window_ms / 1000} s window to ${utc(row.end_ms)} UTC${seen}. Chance in quiet times ${row.far_text}: ${row.once_in}.`);
     const all = steps(row);

@@ -11,7 +11,7 @@ import polars as pl
 
 REPORT: Final = "report.json"
 ALARM: Final = 1e-3
-"""False-alarm rate at or below which a line counts as an alarm: about four false ones an hour and symbol, all families."""
+"""False-alarm rate at or below which a line counts as an alarm, unless it was expected."""
 
 GRACE_NS: Final = 10_000_000_000
 """How long after a label's end a line still counts as its own: windows of up to a minute end later than what they show."""
@@ -29,7 +29,7 @@ def report(folder: Path, name: str, seed: int, strength: float) -> dict[str, Any
     labels, lines, verdicts = (_read(folder / f"{part}.jsonl") for part in ("labels", "anomalies", "verdicts"))
     live = [line for line in lines if line["phase"] != "HISTORY"]
     rows = pl.read_parquet(folder / "metrics.parquet", columns=["window_end_ns", "symbol", "liquidations"])
-    alarms = [line for line in live if line["false_alarm_rate"] <= ALARM]
+    alarms = [line for line in live if _is_alarm(line)]
     own = {id(line) for label in labels for line in alarms if _belongs(line, label)}
     return {
         "v": SCHEMA_VERSION,
@@ -45,7 +45,7 @@ def report(folder: Path, name: str, seed: int, strength: float) -> dict[str, Any
 def _of_label(label: dict[str, Any], live: list[Any], verdicts: list[Any], rows: pl.DataFrame) -> dict[str, Any]:
     start_ns = label["start_ns"]
     mine = [line for line in live if _belongs(line, label)]
-    alarms = [line for line in mine if line["family"] == label["family"] and line["false_alarm_rate"] <= ALARM]
+    alarms = [line for line in mine if line["family"] == label["family"] and _is_alarm(line)]
     best = min(mine, key=lambda line: (line["false_alarm_rate"], -line["score"]), default=None)
     trips = [
         verdict
@@ -81,6 +81,10 @@ def _best(best: dict[str, Any], live: list[Any]) -> dict[str, Any]:
         "false_alarm_rate": best["false_alarm_rate"],
         "first_contribution": best["contributions"][0]["feature"],
     }
+
+
+def _is_alarm(line: dict[str, Any]) -> bool:
+    return bool(line["false_alarm_rate"] <= ALARM and not line["expected"])
 
 
 def _belongs(line: dict[str, Any], label: dict[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from monitor.config import STEP_NS
 from monitor.guardrails.engine import GuardEngine, Verdict
 from monitor.guardrails.pack import load_core
 from monitor.incidents.evidence import Evidence, RankedAnomaly
+from monitor.incidents.expected import Calendar
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.windows import Block, WindowEngine
 
@@ -48,7 +49,7 @@ class Watch:
         self._windows = WindowEngine(instruments, capabilities, capacity, accounts, STEP_NS, 0)
         self._guard = GuardEngine(symbols, METRIC_NAMES, load_core(METRIC_NAMES))
         self._panel = Panel(symbols, METRIC_NAMES, STEP_NS)
-        self._evidence = Evidence(symbols, LONGEST_WINDOWS)
+        self._evidence = Evidence(symbols, LONGEST_WINDOWS, Calendar(instruments))
         self._grouper = EventGrouper(STEP_NS)
 
     def copy(self) -> Watch:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.anomaly import Anomaly
+from monitor.incidents.expected import Calendar
 from monitor.metrics.catalogue import METRIC_NAMES
 
 _MOST_ACCOUNTS: Final = 3
@@ -33,9 +34,11 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class RankedAnomaly(Anomaly, frozen=True):
-    """An anomaly as it is published: with its event and the accounts behind it. A line of `anomalies.jsonl`."""
+    """An anomaly as it is published: its event, the accounts behind it, why it was expected. A line of `anomalies.jsonl`."""
 
     accounts: tuple[Account, ...] = ()
+    expected: str = ""
+    """Why it was to be expected (`monitor.incidents.expected`), "" if it was not."""
 
 
 class _Window(msgspec.Struct, frozen=True):
@@ -49,7 +52,8 @@ class _Window(msgspec.Struct, frozen=True):
 class Evidence:
     """Remembers the last windows' largest accounts, as many as the longest anomaly spans. Can be pickled."""
 
-    def __init__(self, symbols: tuple[str, ...], windows: int) -> None:
+    def __init__(self, symbols: tuple[str, ...], windows: int, calendar: Calendar) -> None:
+        self._calendar = calendar
         self._symbol_at = {symbol: s for s, symbol in enumerate(symbols)}
         self._windows: deque[_Window] = deque(maxlen=windows)
 
@@ -74,7 +78,7 @@ class Evidence:
             # Open interest is a stock, not a flow: the window's end counts, not the sum over windows.
             accounts = _largest([window.positions for window in seen[-1:]], symbol, "open_interest_usd")
         fields = {name: getattr(anomaly, name) for name in Anomaly.__struct_fields__}
-        return RankedAnomaly(**{**fields, "phase": phase}, accounts=accounts)
+        return RankedAnomaly(**{**fields, "phase": phase}, accounts=accounts, expected=self._calendar.why(anomaly))
 
 
 def _part_and_whole(values: Floats, share: int, whole: int) -> tuple[Floats, Floats]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from models.detectors import Panel
 from monitor.bus.commit import Output, SetValue
 from monitor.incidents.evidence import Evidence, RankedAnomaly
+from monitor.incidents.expected import Calendar
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles.follower import SCHEMA_VERSION, Blob, follow, items_json
 from monitor.roles.runtime import Role, run_role
@@ -26,7 +27,7 @@ class Scorer:
     def __init__(self, keys: Keys, meta: RunMeta) -> None:
         self._keys = keys
         self._panel = Panel(meta.symbols, METRIC_NAMES, meta.step_ns)
-        self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS)
+        self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS, Calendar(meta.instruments))
 
     def process(self, blob: Blob) -> tuple[list[Output], list[SetValue]]:
         found = iter(self._panel.process(blob.window_index, blob.values))

@@ -25,7 +25,7 @@ MARKET: Final = "market"
 """Labels of this family are of the whole market: any family's line tells of them."""
 ALL_FAMILIES: Final = (*FAMILIES, MARKET)
 ALARM_RATE: Final = 1e-3
-"""A line at or below this stated false-alarm rate is an alarm."""
+"""A line at or below this stated false-alarm rate is an alarm, unless it says why it was to be expected."""
 FORCED: Final = frozenset((
     "liquidations", "liquidated_lots", "liquidated_long_usd", "liquidated_short_usd", "takeovers", "deleveraged_lots",
 ))  # fmt: skip
@@ -134,7 +134,7 @@ def _ranking(run: Drilled, end_ns: Ints, family: str) -> Ranking:
     place = {symbol: s for s, symbol in enumerate(run.symbols)}
     for line in run.anomalies:
         w = row.get(line.window_end_ns)
-        if w is None or not tells(line, family):
+        if w is None or line.expected or not tells(line, family):
             continue
         s = place[line.symbol]
         best = max((primary[w, s], secondary[w, s]), (-line.false_alarm_rate, line.score))
@@ -151,6 +151,7 @@ def _named(run: Drilled, done: Reduced, label: Label) -> Named:
         if line.symbol == label.symbol
         and line.window_end_ns in ends
         and line.false_alarm_rate <= ALARM_RATE
+        and not line.expected
         and tells(line, label.family)
     ]
     if not lines or label.benign:

@@ -40,8 +40,9 @@ def about(board: Scoreboard) -> str:
 def rules(board: Scoreboard) -> str:
     """What counts as what."""
     return (
-        f"An alarm of Perpwatch is a line at a stated false-alarm rate of {board.alarm_rate:g} or less; one of a baseline is a "
-        "score above the threshold that lets as many quiet windows of the same seeds pass. An incident's windows go from its "
+        f"An alarm of Perpwatch is a line at a stated false-alarm rate of {board.alarm_rate:g} or less that does not say why "
+        "it was to be expected; one of a baseline is a score above the threshold that lets as many quiet windows of the same "
+        "seeds pass. An incident's windows go from its "
         f"start to {board.grace_s:g} s after its end, in its symbol and family. Precision is average precision, the mean over "
         "seeds. Delay (in windows) and lead are medians over detected incidents; the lead is the time before the first "
         "liquidation of a cascade, negative if late. False alarms are events (alarms no further apart than 30 s) per symbol "

@@ -137,6 +137,16 @@ def test_a_new_anomaly_is_on_top_and_a_hovered_row_does_not_move(stack: Stack, p
     assert page.text_content("#why-title") == "LINK-PERP · leverage", "nothing was chosen: the top is shown"
 
 
+def test_a_line_that_was_to_be_expected_says_so_and_why(stack: Stack, page: Any) -> None:
+    line = anomaly(stack.run.window + 1, "LTC-PERP", "depth", 3e-8, 80.0, expected="makers show <i>less</i> around 08:00 UTC")
+    stack.run.pending.append(line)
+    row = page.locator(f"#ranked .ag-row[row-id='{line['event']}']")
+    within(5, lambda: row.count() == 1, "the line is there")
+    assert row.locator("[col-id=driver]").text_content().startswith("expected · ")
+    row.click()
+    within(5, lambda: "Expected: makers show <i>less</i>" in page.text_content("#why-sentence"), "and why")
+
+
 def test_a_click_in_the_heatmap_chooses_symbol_and_event(page: Any) -> None:
     box = page.locator("#heatmap .heatmaplayer image, #heatmap .hm image").first.bounding_box()
     row_height = box["height"] / 8

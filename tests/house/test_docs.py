@@ -90,7 +90,7 @@ def test_the_readme_holds_the_tables_of_the_code(name, table):
 
 
 def test_every_option_of_the_command_line_stands_in_the_readme():
-    for name in ("demo", "replay", "drill run"):
+    for name in ("demo", "replay", "drill run", "evaluate"):
         command = main
         for part in name.split():
             command = command.commands[part]

@@ -15,6 +15,7 @@ import pytest
 from models.anomaly import Anomaly
 from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.incidents.evidence import Evidence
+from monitor.incidents.expected import Calendar
 from monitor.launch import state_dir
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles import children, kernels
@@ -172,7 +173,7 @@ def anomaly(family, start, end):
 
 
 def test_the_accounts_behind_a_burst_are_those_of_its_own_windows():
-    evidence = Evidence(("A", "B"), 60)
+    evidence = Evidence(("A", "B"), 60, Calendar())
     at = {name: k for k, name in enumerate(METRIC_NAMES)}
     # (cancels, largest share, its account) of symbol B, a window each
     for end, (cancels, share, account) in enumerate([(500, 1.0, 9), (10, 0.5, 1), (30, 0.8, 2), (np.nan, np.nan, -1)], start=1):

@@ -16,7 +16,7 @@ from models.ranking import EventGrouper, sort_key
 from monitor.config import STEP_NS
 from monitor.guardrails.engine import GuardEngine, Verdict
 from monitor.guardrails.pack import load_core
-from monitor.incidents.evidence import Evidence, RankedAnomaly
+from monitor.incidents.evidence import LONGEST_WINDOWS, Evidence, RankedAnomaly
 from monitor.incidents.expected import Calendar
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.windows import Block, WindowEngine
@@ -24,9 +24,6 @@ from monitor.metrics.windows import Block, WindowEngine
 if TYPE_CHECKING:
     from engine.book import Capacity
     from engine.instruments import Instrument
-
-LONGEST_WINDOWS = 60
-"""Windows that the evidence is kept for: at least as many as the longest window of a detector has."""
 
 
 class Seen(NamedTuple):
@@ -73,15 +70,7 @@ class Watch:
         if block is None:
             return None
         verdicts = self._guard.process(block.window_end_ns, block.values).verdicts
-        found = iter(self._panel.process(block.window_index, block.values))
-        anomaly = next(found, None)
-        lines: list[RankedAnomaly] = []
-        for w, end_ns in enumerate(block.window_end_ns.tolist()):
-            self._evidence.see(end_ns, block.values[w], block.top_cancel_account[w], block.top_position_account[w])
-            of_window: list[RankedAnomaly] = []
-            while anomaly is not None and anomaly.window_end_ns == end_ns:
-                of_window.append(self._evidence.attach(anomaly, phase))
-                anomaly = next(found, None)
-            of_window.sort(key=sort_key)
-            lines += self._grouper.assign(of_window)  # type: ignore[arg-type]
-        return Seen(block.window_end_ns, block.values, lines, verdicts)
+        found = self._panel.process(block.window_index, block.values)
+        lines = self._evidence.explain(found, block, phase)
+        lines.sort(key=lambda line: (line.window_end_ns, sort_key(line)))
+        return Seen(block.window_end_ns, block.values, self._grouper.assign(lines), verdicts)  # type: ignore[arg-type]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from models.anomaly import Anomaly
 from monitor.incidents.expected import Calendar
 from monitor.metrics.catalogue import METRIC_NAMES
+
+LONGEST_WINDOWS: Final = 60
+"""Windows that evidence is to be kept for: at least as many as the longest window of a detector has."""
 
 _MOST_ACCOUNTS: Final = 3
 
@@ -22,6 +26,19 @@ _POSITION_SHARE: Final = METRIC_NAMES.index("top_position_share")
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+class Windows(Protocol):
+    """Some windows as feed tells them: W windows, S symbols, M metrics."""
+
+    @property
+    def window_end_ns(self) -> Ints: ...
+    @property
+    def values(self) -> Floats: ...
+    @property
+    def top_cancel_account(self) -> Ints: ...
+    @property
+    def top_position_account(self) -> Ints: ...
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -66,6 +83,23 @@ class Evidence:
                 (top_position, *_part_and_whole(values, _POSITION_SHARE, _INTEREST)),
             )
         )
+
+    def explain(self, found: Sequence[Anomaly], windows: Windows, phase: str) -> list[RankedAnomaly]:
+        """`found`, the anomalies of these windows in their order, with the evidence; the windows follow those seen before.
+
+        Raises AssertionError for an anomaly of another window.
+        """
+        lines: list[RankedAnomaly] = []
+        left = iter(found)
+        anomaly = next(left, None)
+        for w, end_ns in enumerate(windows.window_end_ns.tolist()):
+            self.see(end_ns, windows.values[w], windows.top_cancel_account[w], windows.top_position_account[w])
+            while anomaly is not None and anomaly.window_end_ns == end_ns:
+                lines.append(self.attach(anomaly, phase))
+                anomaly = next(left, None)
+        if anomaly is not None:
+            raise AssertionError(f"an anomaly of the window that ended at {anomaly.window_end_ns}, not one of those given")
+        return lines
 
     def attach(self, anomaly: Anomaly, phase: str) -> RankedAnomaly:
         """`anomaly` with the accounts behind it; its last window must be the one seen last."""

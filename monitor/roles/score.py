@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from models.detectors import Panel
 from monitor.bus.commit import Output, SetValue
-from monitor.incidents.evidence import Evidence, RankedAnomaly
+from monitor.incidents.evidence import LONGEST_WINDOWS, Evidence
 from monitor.incidents.expected import Calendar
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles.follower import SCHEMA_VERSION, Blob, follow, items_json
@@ -16,9 +16,6 @@ from monitor.roles.runtime import Role, run_role
 if TYPE_CHECKING:
     from monitor.bus.keys import Keys
     from monitor.bus.meta import RunMeta
-
-LONGEST_WINDOWS: Final = 60
-"""Windows that the evidence is kept for: at least as many as the longest window of a detector has."""
 
 
 class Scorer:
@@ -30,16 +27,8 @@ class Scorer:
         self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS, Calendar(meta.instruments))
 
     def process(self, blob: Blob) -> tuple[list[Output], list[SetValue]]:
-        found = iter(self._panel.process(blob.window_index, blob.values))
-        anomaly = next(found, None)
-        items: list[RankedAnomaly] = []
-        for w, end_ns in enumerate(blob.window_end_ns.tolist()):
-            self._evidence.see(end_ns, blob.values[w], blob.top_cancel_account[w], blob.top_position_account[w])
-            while anomaly is not None and anomaly.window_end_ns == end_ns:
-                items.append(self._evidence.attach(anomaly, blob.phase))
-                anomaly = next(found, None)
-        if anomaly is not None:
-            raise AssertionError(f"score: an anomaly of the window that ended at {anomaly.window_end_ns}, not one of the blob")
+        found = self._panel.process(blob.window_index, blob.values)
+        items = self._evidence.explain(found, blob, blob.phase)
         return [Output(self._keys.anomalies, blob.position, {"v": SCHEMA_VERSION, "items": items_json(items)})], []
 
     def snapshot(self) -> bytes:

@@ -14,11 +14,10 @@ SETTLED = 1_767_254_400 * SECOND  # 08:00 UTC
 BTC = load_pack("core").instrument("BTC-PERP")
 
 
-def line(end_ns, family="depth", symbol="BTC-PERP", window_s=1):
-    part = Contribution("spread_bps", 1.0, None, None, "bps", 1.0)
-    return Anomaly(
-        end_ns - window_s * SECOND, end_ns, 1000 * window_s, symbol, None, family, "execution", "", 1.0, 1.0, 1e-4, (part,)
-    )
+def line(end_ns, family="depth", symbol="BTC-PERP", window_s=1, value=60.0, low=100.0, high=200.0):
+    part = Contribution("depth_5_usd", value, low, high, "usd", 1.0)
+    start_ns, window_ms = end_ns - window_s * SECOND, 1000 * window_s
+    return Anomaly(start_ns, end_ns, window_ms, symbol, None, family, "execution", "", 1.0, 1.0, 1e-4, (part,))
 
 
 @pytest.mark.parametrize(("after_s", "window_s", "is_expected"), [
@@ -38,3 +37,12 @@ def test_nothing_else_is():
     assert calendar.why(line(SETTLED, symbol="UNKNOWN")) == ""
     assert Calendar().why(line(SETTLED)) == ""
     assert calendar.why(line(SECOND)) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "is_expected"),
+    [(51.0, 100.0, 200.0, True), (49.0, 100.0, 200.0, False), (390.0, 100.0, 200.0, True), (410.0, 100.0, 200.0, False),
+     (None, 100.0, 200.0, True), (5.0, None, None, True)],
+)  # fmt: skip
+def test_what_is_far_out_is_no_dip(value, low, high, is_expected):
+    assert bool(Calendar((BTC,)).why(line(SETTLED, value=value, low=low, high=high))) == is_expected

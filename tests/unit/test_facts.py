@@ -118,6 +118,7 @@ def test_correlation_and_kurtosis_know_no_unit(series, lag, factor):
     assert not abs(correlation(series, lag)) > 1 + 1e-9
 
 
+@pytest.mark.slow
 def test_the_simulated_market_has_the_facts_of_markets():
     (quiet,) = drills((), seed=31, history_s=1500)
     clustering = [facts(quiet.values[60:], symbol)["clustering, 10 s"] for symbol in range(8)]

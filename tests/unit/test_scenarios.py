@@ -104,7 +104,9 @@ def play(simulation, venue, until_ns):
     return b"".join(part.tobytes() for part in ops), np.concatenate(events)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name", [name if n % 3 == 0 else pytest.param(name, marks=pytest.mark.slow) for n, name in enumerate(SCENARIOS)]
+)
 def test_a_scenario_goes_on_from_a_snapshot_in_its_midst(name):
     config = config_of(name, seed=3, history_s=2)
     config = type(config)(**{f: getattr(config, f) for f in config.__struct_fields__} | {"accounts": 1000})

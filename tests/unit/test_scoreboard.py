@@ -204,6 +204,7 @@ def test_baselines_alarm_as_often_on_quiet_windows_and_find_a_burst() -> None:
     assert of(board).recall.hits == 0
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_the_same_whether_kept_or_learnt_again() -> None:
     quiet, one = drilled(history=LONG), drilled("one", labels=(label(),), bursts=((12, 0),), history=LONG)
     elsewhere = drilled(seed=9001, history=LONG)

@@ -57,7 +57,8 @@ class Trip(NamedTuple):
 class Reduced(NamedTuple):
     """A drill's windows that count: those after the history; of a quiet run, all after `WARM_UP`.
 
-    `end_ns` int64[W]; `liquidated` bool[W, S]; `rankings` by method and family; `named` for each label.
+    `end_ns` int64[W]; `liquidated` bool[W, S]; `rankings` by method and family; `expected` bool[W, S] by family, where our
+    best line says why it was to be expected; `named` for each label.
     """
 
     scenario: str
@@ -68,6 +69,7 @@ class Reduced(NamedTuple):
     end_ns: Ints
     labels: tuple[Label, ...]
     rankings: dict[Key, Ranking]
+    expected: dict[str, Bools]
     liquidated: Bools
     named: tuple[Named, ...]
     trips: tuple[Trip, ...]
@@ -108,9 +110,11 @@ def reduced(run: Drilled, baselines: Baselines) -> Reduced:
         key: Ranking(np.where(np.isnan(score), -np.inf, score), np.zeros_like(score))
         for key, score in baselines.score(run, asked, first).items()
     }
-    rankings.update({(OURS, family): _ranking(run, end_ns, family) for family in ALL_FAMILIES})
+    expected = {}
+    for family in ALL_FAMILIES:
+        rankings[OURS, family], expected[family] = _ranking(run, end_ns, family)
     done = Reduced(
-        run.scenario, run.seed, run.strength, run.symbols, run.step_ns, end_ns, run.labels, rankings,
+        run.scenario, run.seed, run.strength, run.symbols, run.step_ns, end_ns, run.labels, rankings, expected,
         np.nan_to_num(run.values[first:, :, column("liquidations")]) > 0.0, (), (),
     )  # fmt: skip
     return done._replace(
@@ -126,20 +130,21 @@ def tells(line: RankedAnomaly, family: str) -> bool:
     return family in (line.family, MARKET)
 
 
-def _ranking(run: Drilled, end_ns: Ints, family: str) -> Ranking:
-    """By the best line of each window: the lower its rate, then the higher its score."""
+def _ranking(run: Drilled, end_ns: Ints, family: str) -> tuple[Ranking, Bools]:
+    """By the best line of each window: the lower its rate, then the higher its score; and whether that line was expected."""
     primary = np.full((len(end_ns), len(run.symbols)), -np.inf)
     secondary = np.full_like(primary, -np.inf)
+    expected = np.zeros(primary.shape, np.bool_)
     row = {int(end): w for w, end in enumerate(end_ns)}
     place = {symbol: s for s, symbol in enumerate(run.symbols)}
     for line in run.anomalies:
         w = row.get(line.window_end_ns)
-        if w is None or line.expected or not tells(line, family):
+        if w is None or not tells(line, family):
             continue
         s = place[line.symbol]
-        best = max((primary[w, s], secondary[w, s]), (-line.false_alarm_rate, line.score))
-        primary[w, s], secondary[w, s] = best
-    return Ranking(primary, secondary)
+        if (-line.false_alarm_rate, line.score) > (primary[w, s], secondary[w, s]):
+            primary[w, s], secondary[w, s], expected[w, s] = -line.false_alarm_rate, line.score, bool(line.expected)
+    return Ranking(primary, secondary), expected
 
 
 def _named(run: Drilled, done: Reduced, label: Label) -> Named:

@@ -59,7 +59,8 @@ class Tally:
         self.thresholds: dict[Key, float | None] = {}
         for family in ALL_FAMILIES:
             self.thresholds[OURS, family] = ALARM_RATE
-            budget = sum(int(np.sum(self._ours(run, family, ALARM_RATE))) for run in self.quiet)
+            quiet = [self._ours(run, family, ALARM_RATE) & ~run.expected[family] for run in self.quiet]
+            budget = sum(int(np.sum(alarm)) for alarm in quiet)
             for method in BASELINES:
                 scores = [run.rankings[method, family].primary.ravel() for run in self.quiet]
                 pooled = np.concatenate(scores) if scores else np.empty(0)
@@ -177,7 +178,7 @@ class Tally:
             if threshold is None:
                 return None
             if method == OURS:
-                found |= self._ours(run, family, threshold)
+                found |= self._ours(run, family, threshold) & ~run.expected[family]
             else:
                 found |= run.rankings[method, family].primary > threshold
         return found

@@ -10,6 +10,7 @@ import sys
 import types
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -422,3 +423,13 @@ def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
     ):
         done = CliRunner().invoke(command, arguments)
         assert (done.exit_code, done.stderr) == (2, says)
+
+
+def test_a_line_that_was_expected_is_ranked_but_raises_no_alarm() -> None:
+    lines = tuple(line(live, "depth") for live in range(12, 18))
+    known = tuple(msgspec.structs.replace(one, expected="funding") for one in lines)
+    plain, excused = (
+        evaluate([drilled(history=LONG), drilled("dip", labels=(label("depth"),), lines=found)]) for found in (lines, known)
+    )
+    assert (of(plain, "depth").recall.hits, of(excused, "depth").recall.hits) == (1, 0)
+    assert of(excused, "depth").average_precision == of(plain, "depth").average_precision

@@ -20,7 +20,7 @@ class Contribution(msgspec.Struct, frozen=True):
     """One feature's part of a score.
 
     `value` and the expected range are in `unit`; null where the feature is missing or its range is unknown. `contribution` is
-    in units of the score.
+    in units of the score. `says` is the same as part of a sentence.
     """
 
     feature: str
@@ -29,6 +29,7 @@ class Contribution(msgspec.Struct, frozen=True):
     expected_high: float | None
     unit: str
     contribution: float
+    says: str = ""
 
 
 class Anomaly(msgspec.Struct, frozen=True):
@@ -53,4 +54,8 @@ class Anomaly(msgspec.Struct, frozen=True):
     contributions: tuple[Contribution, ...]
     phase: str = ""
     """HISTORY, LIVE or REPLAY, where the run knows it."""
+    kind: str = ""
+    """What sort of anomaly of its family it is, in one word of the family's (`models.detectors.kinds`); "" if it is of none."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of it, in sentences."""
     v: int = SCHEMA_VERSION

@@ -1,4 +1,4 @@
-"""What is expected of a feature, given what explains it: a slow level, a regression on context, and a scale.
+"""What is expected of a feature, given what explains it: a slow level, a regression on context, the other symbols, and a scale.
 
 Cancels follow trading and price movement; only the part that those do not explain is of interest. Each feature is predicted
 by recursive least squares on a constant (its slow level) and a few regressors,
@@ -12,9 +12,22 @@ in information form: the covariance form winds up when the regressors move more 
 
 so that a prediction far outside what was seen, or from too few windows, is not trusted (Hoff and Harvey's, and any textbook's,
 prediction variance). Learning clips z at ±3: one burst does not become the level.
+
+Where a panel has enough symbols, z is split in two. What moves all symbols together explains part of each,
+
+    own = (z − γ·z̄₋)/√v,   z̄₋ the mean of the others' z,
+
+with γ and v learnt for each symbol and feature; what all do together is the market's (`models.detectors.market`). A book that
+thins with all others before a settlement is not thin by itself. What one feature explains of another (`given`) is taken off in
+the same way: many cancels bring many fleeting ones, which is no news twice.
+
+A symbol that is new has little to go by. It borrows from the others: their slopes instead of none, and their spread instead of
+the prior's (`YOUNG`, `GROUP`).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -26,8 +39,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 RIDGE = 20.0
-PRIOR_WEIGHT = 20.0
-"""The prior scale counts as so many windows."""
+PRIOR_WEIGHT = 6.0
+"""The prior scale counts as so many windows: more would be with us for the first hour of ten-second windows."""
+DOUBT = 20.0
+"""That others, or another feature, explain anything is believed as if so many windows had said that they do not."""
 CLIP = 3.0
 RANGE = 2.0
 """The expected range is told as ± so many standard deviations."""
@@ -35,6 +50,16 @@ LARGEST = 1e6
 """A feature or a regressor larger than this, on its own scale, is garbage and counts as missing."""
 WARM_UP = 30
 """Windows of an entity that are learnt before its scores mean anything."""
+YOUNG = 300
+"""Windows of an entity that are learnt before it is judged by itself."""
+GROUP = 60
+"""Windows between two looks at what the entities of a panel have in common."""
+FEWEST_OTHERS = 3
+"""Other entities that have the feature before what they do explains anything."""
+_WIDEST = 4.0
+"""A z counts so much in the mean of the others at most, or one of them would be all of them."""
+_LEAST_OWN = 0.25
+"""What is left of the variance of z, at least, however much the others explain."""
 
 
 class Conditional:
@@ -52,18 +77,32 @@ class Conditional:
         self.variance = np.zeros((entities, features))
         self.weight = np.zeros((entities, features))
         self.learnt = np.zeros(entities, np.int64)
+        self.shared = np.zeros((entities, features, 3))
+        """Of each symbol and feature: Σ z̄₋², Σ z̄₋·z, Σ (z − γ·z̄₋)², all fading."""
+        self.group_slopes = np.zeros((features, k))
+        self.group_variance = np.zeros(features)
+        """The mean over the entities that are no longer `YOUNG`; 0 while there are too few."""
+        self.explained = np.zeros((entities, features, 2))
+        """Of each symbol and feature and the feature that it is given: Σ z_g², Σ z_g·z."""
+        self.clock = np.zeros(1, np.int64)
 
 
 @njit(cache=True)
-def factorise(normal: Floats, ridge: float, out: Floats) -> None:
-    """Cholesky factor of A + ridge. The ridge of a regressor is in units of its own variance, so units do not matter."""
+def factorise(normal: Floats, ridge: float, out: Floats, ridges: Floats) -> None:
+    """Cholesky factor of A + ridge; `ridges` [K] gets what was added to the diagonal.
+
+    The ridge of a regressor is in units of its own variance, so units do not matter.
+    """
     k = normal.shape[0]
     for i in range(k):
         for j in range(i + 1):
             total = normal[i, j]
-            if i == j and i > 0:
-                mean = normal[0, i] / normal[0, 0]
-                total += ridge * max(normal[i, i] / normal[0, 0] - mean * mean, 0.0) + 1e-9 * (1.0 + normal[i, i])
+            if i == j:
+                ridges[i] = 0.0
+                if i > 0:
+                    mean = normal[0, i] / normal[0, 0]
+                    ridges[i] = ridge * max(normal[i, i] / normal[0, 0] - mean * mean, 0.0) + 1e-9 * (1.0 + normal[i, i])
+                total += ridges[i]
             for m in range(j):
                 total -= out[i, m] * out[j, m]
             if i == j:
@@ -89,6 +128,16 @@ def solve(factor: Floats, right: Floats, out: Floats) -> None:
 
 
 @njit(cache=True)
+def sided(z: float, side: int) -> float:
+    """z, or 0 where it is on a side that nobody asks for."""
+    if side == Side.HIGH:
+        return float(max(z, 0.0))
+    if side == Side.LOW:
+        return float(min(z, 0.0))
+    return z
+
+
+@njit(cache=True)
 def run(
     rows: Floats,
     index: Ints,
@@ -99,6 +148,8 @@ def run(
     transform: Ints,
     offset: Floats,
     side: Ints,
+    given: Ints,
+    share_of_score: Floats,
     decay: float,
     prior: Floats,
     floor: Floats,
@@ -109,25 +160,41 @@ def run(
     variance: Floats,
     weight: Floats,
     learnt: Ints,
+    shared: Floats,
+    group_slopes: Floats,
+    group_variance: Floats,
+    explained: Floats,
+    clock: Ints,
     score: Floats,
     contributions: Floats,
     value: Floats,
     low: Floats,
     high: Floats,
+    young: Any,
 ) -> None:
     """Score, then learn the windows that end with the rows `first`, `first` + 1, … of `rows` [T, S, N].
 
-    Writes the score [T − first, S]: the mean over the features of z² on the side that is unusual, NaN before `WARM_UP` windows
+    Writes the score [T − first, S]: the mean over the features of z² on the side that is unusual, by
+    `share_of_score` [F], NaN before `WARM_UP` windows
     were learnt and where every feature is missing; and, each [T − first, S, F], its contributions, the values and the expected
-    ranges in the features' units (NaN: missing). Every row ends a window that is scored; only those whose index is a multiple
-    of `length` are learnt, so that no row is learnt twice.
+    ranges in the features' units (NaN: missing). `given` [F] is the earlier feature that explains one, or -1.
+    `young` bool [T − first, S] where a symbol is judged by what is usual for the others. Every row ends a window that is
+    scored; only those whose index is a multiple of `length` are learnt, so that no row is learnt twice.
     """
     entities, features, k = rows.shape[1], prior.shape[0], slopes.shape[2]
     inputs = np.empty((entities, rows.shape[2]))
-    abc = np.empty(INPUTS_MAX)
+    abc = np.empty((entities, features, INPUTS_MAX))
+    read_into = np.empty(INPUTS_MAX)
+    r = np.empty((entities, features, k))
+    x = np.empty((entities, features))
+    expected = np.empty((entities, features))
+    scale = np.empty((entities, features))
+    spread = np.empty((entities, features))
+    z = np.empty((entities, features))
     context = np.empty(k)
-    r = np.empty(k)
     solved = np.empty(k)
+    ridges = np.zeros(k)
+    right = np.empty(k)
     for at in range(first, rows.shape[0]):
         w = at - first
         gather(rows, index, at, length, how, inputs)
@@ -136,59 +203,122 @@ def run(
             context[0] = 1.0
             for j in range(1, k):
                 f = features + j - 1
-                read(inputs[s], reads[f], abc)
-                context[j] = forward(transform[f], abc[0], abc[1], abc[2], offset[f])
+                read(inputs[s], reads[f], read_into)
+                context[j] = forward(transform[f], read_into[0], read_into[1], read_into[2], offset[f])
                 if not abs(context[j]) <= LARGEST:
                     context[j] = np.nan
+            young[w, s] = learnt[s] < YOUNG and group_variance.max() > 0.0
+            for f in range(features):
+                read(inputs[s], reads[f], abc[s, f])
+                x[s, f] = forward(transform[f], abc[s, f, 0], abc[s, f, 1], abc[s, f, 2], offset[f])
+                if not abs(x[s, f]) <= LARGEST:
+                    x[s, f] = z[s, f] = np.nan
+                    continue
+                known = normal[s, f, 0, 0] > 0.0
+                for j in range(k):
+                    r[s, f, j] = context[j]
+                    if np.isnan(context[j]):
+                        r[s, f, j] = normal[s, f, 0, j] / normal[s, f, 0, 0] if known else 0.0
+                expected[s, f], spread[s, f] = 0.0, 1.0
+                if known:
+                    solve(factor[s, f], r[s, f], solved)
+                    for j in range(k):
+                        expected[s, f] += slopes[s, f, j] * r[s, f, j]
+                        spread[s, f] += r[s, f, j] * solved[j]
+                else:
+                    expected[s, f] = x[s, f]
+                before = max(prior[f] * prior[f], group_variance[f]) if young[w, s] else prior[f] * prior[f]
+                usual = (PRIOR_WEIGHT * before + variance[s, f]) / (PRIOR_WEIGHT + weight[s, f])
+                scale[s, f] = max(np.sqrt(usual), floor[f]) * np.sqrt(spread[s, f])
+                z[s, f] = (x[s, f] - expected[s, f]) / scale[s, f]
+                if given[f] >= 0 and not np.isnan(z[s, given[f]]):
+                    by = z[s, given[f]]
+                    seen = explained[s, f]
+                    part = seen[1] / (seen[0] + DOUBT) * by
+                    if learning and spread[s, f] < 2.0:
+                        by = min(max(by, -CLIP), CLIP)
+                        seen[0] = decay * seen[0] + by * by
+                        seen[1] = decay * seen[1] + by * min(max(z[s, f], -CLIP), CLIP)
+                    expected[s, f] += part * scale[s, f]
+                    z[s, f] -= part
+        for s in range(entities):
             present = 0
             total = 0.0
             for f in range(features):
-                read(inputs[s], reads[f], abc)
-                x = forward(transform[f], abc[0], abc[1], abc[2], offset[f])
-                if not abs(x) <= LARGEST:
+                if np.isnan(z[s, f]):
                     contributions[w, s, f] = 0.0
                     value[w, s, f] = low[w, s, f] = high[w, s, f] = np.nan
                     continue
                 present += 1
-                known = normal[s, f, 0, 0] > 0.0
-                for j in range(k):
-                    r[j] = context[j]
-                    if np.isnan(r[j]):
-                        r[j] = normal[s, f, 0, j] / normal[s, f, 0, 0] if known else 0.0
-                expected, spread = 0.0, 1.0
-                if known:
-                    solve(factor[s, f], r, solved)
-                    for j in range(k):
-                        expected += slopes[s, f, j] * r[j]
-                        spread += r[j] * solved[j]
-                else:
-                    expected = x
-                usual = (PRIOR_WEIGHT * prior[f] * prior[f] + variance[s, f]) / (PRIOR_WEIGHT + weight[s, f])
-                deviation = max(np.sqrt(usual), floor[f])
-                scale = deviation * np.sqrt(spread)
-                z = (x - expected) / scale
-                unusual = z
-                if side[f] == Side.HIGH:
-                    unusual = max(z, 0.0)
-                elif side[f] == Side.LOW:
-                    unusual = min(z, 0.0)
-                contributions[w, s, f] = unusual * unusual / features
+                count, others = 0, 0.0
+                for other in range(entities):
+                    if other != s and not np.isnan(z[other, f]) and learnt[other] >= WARM_UP:
+                        count += 1
+                        others += min(max(z[other, f], -_WIDEST), _WIDEST)
+                moved, left = 0.0, 1.0
+                if count >= FEWEST_OTHERS:
+                    others /= count
+                    share = shared[s, f]
+                    follows = min(max(share[1] / (share[0] + DOUBT / count), 0.0), 1.5)
+                    moved = follows * others
+                    left = min(max((DOUBT + share[2]) / (DOUBT + weight[s, f]), _LEAST_OWN), 1.0)
+                    if learning and spread[s, f] < 2.0:
+                        rest = min(max(z[s, f] - moved, -CLIP), CLIP)
+                        share[0] = decay * share[0] + others * others
+                        share[1] = decay * share[1] + others * min(max(z[s, f], -CLIP), CLIP)
+                        share[2] = decay * share[2] + rest * rest
+                unusual = sided((z[s, f] - moved) / np.sqrt(left), side[f])
+                contributions[w, s, f] = share_of_score[f] * unusual * unusual
                 total += contributions[w, s, f]
-                value[w, s, f] = backward(transform[f], x, abc[0], abc[1], abc[2], offset[f])
-                low[w, s, f] = backward(transform[f], expected - RANGE * scale, abc[0], abc[1], abc[2], offset[f])
-                high[w, s, f] = backward(transform[f], expected + RANGE * scale, abc[0], abc[1], abc[2], offset[f])
+                a, b, c = abc[s, f, 0], abc[s, f, 1], abc[s, f, 2]
+                centre, reach = expected[s, f] + moved * scale[s, f], RANGE * np.sqrt(left) * scale[s, f]
+                value[w, s, f] = backward(transform[f], x[s, f], a, b, c, offset[f])
+                low[w, s, f] = backward(transform[f], centre - reach, a, b, c, offset[f])
+                high[w, s, f] = backward(transform[f], centre + reach, a, b, c, offset[f])
                 if learning:
-                    clipped = min(max(z, -CLIP), CLIP) * scale
+                    clipped = min(max(z[s, f], -CLIP), CLIP) * scale[s, f]
                     # While a prediction rests on fewer windows than it has parameters its error says nothing of the spread.
-                    if known and spread < 2.0:
-                        variance[s, f] = decay * variance[s, f] + clipped * clipped / spread
+                    if normal[s, f, 0, 0] > 0.0 and spread[s, f] < 2.0:
+                        variance[s, f] = decay * variance[s, f] + clipped * clipped / spread[s, f]
                         weight[s, f] = decay * weight[s, f] + 1.0
                     for i in range(k):
-                        target[s, f, i] = decay * target[s, f, i] + r[i] * (expected + clipped)
+                        target[s, f, i] = decay * target[s, f, i] + r[s, f, i] * (expected[s, f] + clipped)
                         for j in range(k):
-                            normal[s, f, i, j] = decay * normal[s, f, i, j] + r[i] * r[j]
-                    factorise(normal[s, f], RIDGE, factor[s, f])
-                    solve(factor[s, f], target[s, f], slopes[s, f])
+                            normal[s, f, i, j] = decay * normal[s, f, i, j] + r[s, f, i] * r[s, f, j]
+                    factorise(normal[s, f], RIDGE, factor[s, f], ridges)
+                    for i in range(k):
+                        right[i] = target[s, f, i] + ridges[i] * group_slopes[f, i]
+                    solve(factor[s, f], right, slopes[s, f])
             score[w, s] = total if present > 0 and learnt[s] >= WARM_UP else np.nan
             if learning and present > 0:
                 learnt[s] += 1
+        if learning:
+            clock[0] += 1
+            if clock[0] % GROUP == 0:
+                _look_at_group(slopes, variance, weight, learnt, group_slopes, group_variance)
+
+
+@njit(cache=True)
+def _look_at_group(
+    slopes: Floats, variance: Floats, weight: Floats, learnt: Ints, group_slopes: Floats, group_variance: Floats
+) -> None:
+    old = 0
+    for s in range(len(learnt)):
+        old += learnt[s] >= YOUNG
+    if old <= FEWEST_OTHERS:
+        return
+    for f in range(len(group_variance)):
+        count, total = 0, 0.0
+        group_slopes[f] = 0.0
+        for s in range(len(learnt)):
+            if learnt[s] >= YOUNG and weight[s, f] > 0.0:
+                count += 1
+                total += variance[s, f] / weight[s, f]
+                for i in range(1, slopes.shape[2]):
+                    group_slopes[f, i] += slopes[s, f, i]
+        if count > FEWEST_OTHERS:
+            group_variance[f] = total / count
+            group_slopes[f] /= count
+        else:
+            group_variance[f] = 0.0
+            group_slopes[f] = 0.0

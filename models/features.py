@@ -91,6 +91,10 @@ class Feature(msgspec.Struct, frozen=True):
     offset: float = 0.0
     prior: float = 1.0
     floor: float = 0.3
+    weight: float = 1.0
+    """How much it counts beside the others of the family."""
+    given: str = ""
+    """An earlier feature of the family: only what it does not explain counts."""
 
 
 class FeatureTable:
@@ -114,6 +118,9 @@ class FeatureTable:
         self.reads = np.full((len(features), INPUTS_MAX), -1, np.int64)
         for f, feature in enumerate(features):
             self.reads[f, : len(feature.inputs)] = [inputs.index(one) for one in feature.inputs]
+        self.weight = np.array([feature.weight for feature in features])
+        names = [feature.name for feature in features]
+        self.given = np.array([names.index(feature.given) if feature.given else -1 for feature in features], np.int64)
         self.transform = np.array([feature.transform for feature in features], np.int64)
         self.offset = np.array([feature.offset for feature in features], np.float64)
 

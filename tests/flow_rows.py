@@ -42,6 +42,7 @@ def quiet_rows(windows: int, seed: int) -> np.ndarray:
     )
     move = put("return_bps", generator.standard_t(5, shape) * 0.8 * np.sqrt(activity))
     put("realised_vol_bps", np.sqrt(move**2 + 0.3 * generator.exponential(1.0, shape)))
+    put("mid_usd", np.full(shape, 100.0))
     usual = 1e5 * np.linspace(4.0, 0.8, shape[1])
     put("usual_depth_usd", np.broadcast_to(usual, shape))
     common = wander(20.0, 0.2)

@@ -13,27 +13,30 @@ from models.features import Feature, How, Input, Side, Transform
 
 SHRINK: Final = 4.0
 """Cancels and trades that a ratio takes for granted: one against none then moves it by a fifth."""
+UNPLACED: Final = 10.0
+"""The same of cancels and adds, which come in pairs in a book that lives."""
+COUNT_FLOOR: Final = 1.0
+"""Chance alone spreads counts so far, however steady they were."""
 
 
 def _total(metric: str, times: str = "") -> Input:
     return Input(metric, How.SUM, times)
 
 
+def _count(name: str, counted: Input, given: str = "") -> Feature:
+    return Feature(name, Transform.COUNT, (counted,), "count", Side.HIGH, floor=COUNT_FLOOR, given=given)
+
+
 CANCELS: Final = Family(
     name="cancels",
     features=(
-        Feature("cancels", Transform.COUNT, (_total("cancels"),), "count", Side.HIGH),
-        Feature("fleeting_cancels", Transform.COUNT, (_total("fleeting_cancels"),), "count", Side.HIGH),
+        _count("cancels", _total("cancels")),
+        _count("fleeting_cancels", _total("fleeting_cancels"), given="cancels"),
         Feature("cancel_to_trade_ratio", Transform.RATIO, (_total("cancels"), _total("trades")), "ratio", Side.HIGH, SHRINK),
-        Feature(
-            "one_sided_cancels",
-            Transform.IMBALANCE,
-            (_total("cancels_buy"), _total("cancels_sell")),
-            "count",
-            Side.HIGH,
-            SHRINK,
-        ),
-        Feature("top_account_cancels", Transform.COUNT, (_total("top_cancel_share", "cancels"),), "count", Side.HIGH),
+        Feature("cancel_to_add_ratio", Transform.RATIO, (_total("cancels"), _total("adds")), "ratio", Side.HIGH, UNPLACED),
+        _count("cancels_after_fill", _total("cancels_after_fill"), given="cancels"),
+        _count("rejects", _total("rejects")),
+        _count("top_account_cancels", _total("top_cancel_share", "cancels"), given="cancels"),
     ),
     context=(
         Feature("trades", Transform.COUNT, (_total("trades"),), "count"),

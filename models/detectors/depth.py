@@ -33,7 +33,7 @@ _COST: Final = (_mean("slippage_buy_bps"), _mean("slippage_sell_bps"))
 DEPTH: Final = Family(
     name="depth",
     features=(
-        Feature("depth_5_usd", Transform.LOG_SUM, _DEPTH, "usd", Side.LOW, EMPTY, PRIOR, FLOOR),
+        Feature("depth_5_usd", Transform.LOG_SUM, _DEPTH, "usd", Side.LOW, EMPTY, PRIOR, FLOOR, weight=2.0),
         Feature("spread_bps", Transform.LOG, (_mean("spread_bps"),), "bps", Side.HIGH, 0.0, PRIOR, SPREAD_FLOOR),
         Feature("slippage_bps", Transform.LOG_MEAN, _COST, "bps", Side.HIGH, NO_COST_BPS, PRIOR, FLOOR),
     ),

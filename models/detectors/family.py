@@ -24,8 +24,9 @@ class Family(msgspec.Struct, frozen=True):
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A block of windows. [W, S]: `score`, `rate` (false-alarm rate) and `rarity`, NaN where there is none yet; [W, S, F]:
-    the contributions to the score, the features' values and expected ranges in their units, NaN where missing."""
+    """A block of windows. [W, S]: `score`, `rate` (false-alarm rate) and `rarity`, NaN where there is none yet, and `young`
+    where a symbol is judged by what is usual for the others; [W, S, F]: the contributions to the score, the features' values
+    and expected ranges in their units, NaN where missing."""
 
     score: Floats
     rate: Floats
@@ -34,13 +35,14 @@ class Scored(msgspec.Struct, frozen=True):
     value: Floats
     low: Floats
     high: Floats
+    young: NDArray[np.bool_]
 
 
 class FamilyDetector:
     """Scores a family over windows of `length` rows for S symbols, and learns them.
 
-    The score is the mean over the family's features of z² on the side that is unusual; a feature's contribution is its own
-    z²/F, so contributions are never negative and add up to the score. A missing feature contributes nothing.
+    The score is the weighted mean over the family's features of z² on the side that is unusual; a feature's contribution is its
+    own part of it, so contributions are never negative and add up to the score. A missing feature contributes nothing.
     """
 
     def __init__(self, family: Family, symbols: int, metric_names: tuple[str, ...], length: int) -> None:
@@ -56,7 +58,9 @@ class FamilyDetector:
             np.array([feature.prior for feature in family.features]),
             np.array([feature.floor for feature in family.features]),
         )
-        self._tail = Tail(symbols)
+        weights = self._table.weight[: len(family.features)]
+        self._share = weights / weights.sum()
+        self._tail = Tail(symbols, length)
         # The rows that later windows still need: length − 1 of them, and the one before the window.
         self._rows = np.empty((0, symbols, len(self._table.columns)))
         self._index = np.empty(0, np.int64)
@@ -68,14 +72,17 @@ class FamilyDetector:
         index = np.concatenate([self._index, window_index])
         windows, symbols = values.shape[:2]
         score = np.empty((windows, symbols))
-        contributions, value, low, high = (np.empty((windows, symbols, len(self.family.features))) for _ in range(4))
+        features = len(self.family.features)
+        contributions, value, low, high = (np.empty((windows, symbols, features)) for _ in range(4))
+        young = np.zeros((windows, symbols), np.bool_)
         run(
             rows, index, len(self._index), self.length,
-            table.how, table.reads, table.transform, table.offset, self._side,
+            table.how, table.reads, table.transform, table.offset, self._side, table.given, self._share,
             state.decay, state.prior, state.floor,
             state.normal, state.target, state.slopes, state.factor, state.variance, state.weight, state.learnt,
-            score, contributions, value, low, high,
+            state.shared, state.group_slopes, state.group_variance, state.explained, state.clock,
+            score, contributions, value, low, high, young,
         )  # fmt: skip
         self._rows, self._index = rows[-self.length :].copy(), index[-self.length :].copy()
         rate, rarity = self._tail.process(score)
-        return Scored(score, rate, rarity, contributions, value, low, high)
+        return Scored(score, rate, rarity, contributions, value, low, high, young)

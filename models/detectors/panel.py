@@ -13,9 +13,13 @@ from models.anomaly import LAYERS, Anomaly, Contribution
 from models.combine import cauchy_combination
 from models.detectors.cancels import CANCELS
 from models.detectors.depth import DEPTH
-from models.detectors.family import FamilyDetector, Scored
+from models.detectors.family import Family, FamilyDetector, Scored
+from models.detectors.kinds import LOOK_BACK, Rows, kind_of
 from models.detectors.leverage import LEVERAGE
+from models.detectors.market import COLUMNS, MARKET, market_rows
+from models.detectors.market import LENGTHS as MARKET_LENGTHS
 from models.detectors.prices import PRICES
+from models.detectors.sentences import sentence
 from models.ranking import sort_key
 
 FAMILIES: Final = (CANCELS, DEPTH, LEVERAGE, PRICES)
@@ -26,6 +30,7 @@ STATED: Final = 0.01
 STEP_NS: Final = 1_000_000_000
 LEAST_MEMORY: Final = 240
 """Windows of the shortest half-life: rows of an hour must not be forgotten after one."""
+_PRICES: Final = ("mid_usd", "last_usd", "mark_usd", "index_usd")
 
 
 class Panel:
@@ -43,14 +48,22 @@ class Panel:
         self.metric_names = tuple(metric_names)
         self._step_ns = step_ns
         self._last_index: int | None = None
-        # A family's memory is told in seconds of one-second rows: it is the number of rows that counts.
-        families = [
-            msgspec.structs.replace(family, half_life_s=max(family.half_life_s * STEP_NS // step_ns, LEAST_MEMORY))
+        at = self._at = {name: column for column, name in enumerate(self.metric_names)}
+        known = [at[name] for name in _PRICES if name in at]
+        self._prices = (np.array(known), at["messages"]) if known and "messages" in at else None
+        self._detectors = [
+            [FamilyDetector(self._paced(family), len(self.symbols), self.metric_names, length) for length in LENGTHS]
             for family in FAMILIES
         ]
-        self._detectors = [
-            [FamilyDetector(family, len(self.symbols), self.metric_names, length) for length in LENGTHS] for family in families
+        self._market = [
+            [FamilyDetector(self._paced(family), 1, COLUMNS, length) for length in MARKET_LENGTHS] for family in MARKET
         ]
+        # What the rules of kinds look back on.
+        self._recent = np.empty((0, len(self.symbols), len(self.metric_names)))
+
+    def _paced(self, family: Family) -> Family:
+        """A family's memory is told in seconds of one-second rows: it is the number of rows that counts."""
+        return msgspec.structs.replace(family, half_life_s=max(family.half_life_s * STEP_NS // self._step_ns, LEAST_MEMORY))
 
     def process(self, window_index: NDArray[np.int64], values: NDArray[np.float64]) -> list[Anomaly]:
         """The anomalies of a block of windows, in the order of their windows, within a window the likeliest first.
@@ -71,6 +84,8 @@ class Panel:
             at = int(np.argmax(index <= before))
             raise ValueError(f"window index {index[at]} does not rise above {before[at]}: give each window once, in order")
         self._last_index = int(index[-1])
+        block = self._heard_of(block)
+        rows = np.concatenate([self._recent, block])
         found: list[Anomaly] = []
         for detectors in self._detectors:
             scored = [detector.process(index, block) for detector in detectors]
@@ -78,10 +93,45 @@ class Panel:
             combined = cauchy_combination(rates, axis=0)
             for w, s in np.argwhere(combined <= STATED):
                 length = int(np.nanargmin(rates[:, w, s]))
-                found.append(
-                    self._anomaly(detectors[length], scored[length], int(index[w]), int(w), int(s), float(combined[w, s]))
-                )
+                line = self._anomaly(detectors[length], scored[length], int(index[w]), int(w), int(s), float(combined[w, s]))
+                last = len(self._recent) + w + 1
+                seen = Rows(rows[max(last - LOOK_BACK, 0) : last, s], self._at, detectors[length].length)
+                kind, notes = kind_of(line.family, line.contributions, seen)
+                if scored[length].young[w, s]:
+                    notes = (*notes, "a new symbol: judged by what is usual for the others")
+                found.append(msgspec.structs.replace(line, symbol=self.symbols[s], kind=kind, notes=notes))
+        found.extend(self._of_market(index, block))
+        self._recent = rows[-LOOK_BACK:].copy()
         return sorted(found, key=lambda anomaly: (anomaly.window_end_ns, sort_key(anomaly)))
+
+    def _of_market(self, index: NDArray[np.int64], block: NDArray[np.float64]) -> list[Anomaly]:
+        """What all symbols do together: one line for each symbol that is there, of the family that says most."""
+        rows = market_rows(block, self.metric_names)
+        scored = [[detector.process(index, rows) for detector in detectors] for detectors in self._market]
+        rates = np.stack([[one.rate[:, 0] for one in lengths] for lengths in scored])
+        by_family = cauchy_combination(rates, axis=1)
+        combined = np.atleast_1d(cauchy_combination(by_family, axis=0))
+        there = np.asarray(np.isfinite(block).any(axis=2))
+        found: list[Anomaly] = []
+        for w in np.flatnonzero(combined <= STATED):
+            family = int(np.argmin(by_family[:, w]))
+            length = int(np.nanargmin(rates[family, :, w]))
+            line = self._anomaly(
+                self._market[family][length], scored[family][length], int(index[w]), int(w), 0, float(combined[w])
+            )
+            line = msgspec.structs.replace(
+                line, family="market", layer=LAYERS["market"], kind=line.family, notes=("all symbols taken together",)
+            )
+            found.extend(msgspec.structs.replace(line, symbol=self.symbols[s]) for s in np.flatnonzero(there[w]))
+        return found
+
+    def _heard_of(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values, all missing where a symbol had no price and no message: it is not listed, which is not quiet."""
+        if self._prices is None:
+            return block
+        prices, messages = self._prices
+        silent = np.isnan(block[:, :, prices]).all(axis=2) & ~(block[:, :, messages] > 0.0)
+        return np.where(silent[:, :, None], np.nan, block) if silent.any() else block
 
     def _anomaly(self, detector: FamilyDetector, scored: Scored, index: int, w: int, s: int, rate: float) -> Anomaly:
         family = detector.family
@@ -93,6 +143,15 @@ class Panel:
                 expected_high=_known(scored.high[w, s, f]),
                 unit=feature.unit,
                 contribution=float(scored.contributions[w, s, f]),
+                says=sentence(
+                    feature.name,
+                    _known(scored.value[w, s, f]),
+                    _known(scored.low[w, s, f]),
+                    _known(scored.high[w, s, f]),
+                    feature.unit,
+                    detector.length * self._step_ns / 1e9,
+                    feature.side,
+                ),
             )
             for f, feature in enumerate(family.features)
         ]
@@ -101,7 +160,7 @@ class Panel:
             window_start_ns=(index - detector.length) * self._step_ns,
             window_end_ns=index * self._step_ns,
             window_ms=detector.length * self._step_ns // 1_000_000,
-            symbol=self.symbols[s],
+            symbol="",
             account=None,
             family=family.name,
             layer=LAYERS[family.name],

@@ -11,6 +11,10 @@ BASIS_FLOOR_BPS: Final = 2.0
 """A basis that moves by less than a few basis points is no event, however still it usually is."""
 AGE_OFFSET_MS: Final = 1000.0
 """Ages under the usual second between updates are all alike."""
+AGE_FLOOR: Final = 0.12
+"""Log units: half a second more than usual is four standard deviations."""
+FUNDING_FLOOR_BPS: Final = 1.0
+"""Funding stands at its default of 1 bp nearly half of the time, so its usual spread may be nothing."""
 
 
 def _basis(metric: str) -> Feature:
@@ -20,7 +24,9 @@ def _basis(metric: str) -> Feature:
 
 
 def _age(metric: str) -> Feature:
-    return Feature(metric, Transform.LOG, (Input(metric, How.LAST),), "ms", Side.HIGH, AGE_OFFSET_MS, prior=0.3, floor=0.3)
+    return Feature(
+        metric, Transform.LOG, (Input(metric, How.LAST),), "ms", Side.HIGH, AGE_OFFSET_MS, prior=0.3, floor=AGE_FLOOR
+    )
 
 
 PRICES: Final = Family(
@@ -31,6 +37,15 @@ PRICES: Final = Family(
         _basis("mid_index_bps"),
         _age("index_age_ms"),
         _age("mark_age_ms"),
+        Feature(
+            "funding_rate_bps",
+            Transform.LINEAR,
+            (Input("funding_rate_bps", How.LAST),),
+            "bps",
+            Side.BOTH,
+            prior=FUNDING_FLOOR_BPS,
+            floor=FUNDING_FLOOR_BPS,
+        ),
     ),
     context=(),
     half_life_s=3600,

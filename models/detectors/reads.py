@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from models.detectors.market import READS
 from models.detectors.panel import FAMILIES
 
 METRICS_OF: Final[dict[tuple[str, str], tuple[str, ...]]] = {
@@ -12,5 +13,5 @@ METRICS_OF: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     )
     for family in FAMILIES
     for feature in family.features
-}
+} | {("market", feature): metrics for feature, metrics in READS.items()}
 """By family and feature, in the order in which the feature reads them."""

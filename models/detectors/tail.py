@@ -14,8 +14,7 @@ measured and T their summed excess, the censored ones' included, the rate of an 
 (the predictive law of an exponential under a Gamma(a, b) prior of its rate; Gelman et al., Bayesian Data Analysis, 2.6). What
 makes a window unusual lasts for a while, and windows of several rows overlap, so that high scores come in clusters: evidence
 is counted in clusters, not in scores (the runs estimator of the extremal index; Coles, Statistical Modeling of Extreme Values,
-5.4). And below one in all the evidence there is, a tail is a belief: what it says beyond that counts two thirds, in
-orders of magnitude.
+5.4).
 """
 
 from __future__ import annotations
@@ -32,15 +31,20 @@ Floats = NDArray[np.float64]
 
 FEWEST: Final = 100.0
 """Scores before a rate is stated."""
+FEWEST_INDEPENDENT: Final = 40.0
+"""The same, of clusters of scores."""
 REFRESH: Final = 20
 """Windows between two fits."""
 FADE: Final = 0.5 ** (REFRESH / 86_400.0)
 """What a fit leaves of the counts: scores are forgotten by half in a day of seconds."""
 RUN: Final = 10
-"""Windows without a high score of the symbol that end a cluster."""
+"""Windows without a high score of the symbol that end a cluster; at least twice as many as a window has rows."""
+DELAY: Final = 300
+"""Windows before a score counts: what is going on must not become the measure of itself."""
+SETTLED: Final = 1000.0
+"""Independent scores from which on they are so delayed. Before, scales are still being learnt, and old scores mislead more."""
 PRIOR_CLUSTERS, PRIOR_HIGH = 1.0, 10.0
 QUANTILES: Final = (0.95, 0.98, 0.995)
-BELIEF: Final = 2.0 / 3.0
 PRIOR_COUNT: Final = 3.0
 PRIOR_SCALE: Final = 0.6
 """Log S falls by an e-fold of its tail in 0.5 (squares of Gaussians) to 0.7 (recorded order flow)."""
@@ -51,7 +55,8 @@ START, WEIGHT, SHAPE, TOTAL = range(4)
 class Tail:
     """Histogram of log S (the scores of 0 in its first bin) and the tail fitted to it."""
 
-    def __init__(self, symbols: int) -> None:
+    def __init__(self, symbols: int, length: int) -> None:
+        self.run = max(RUN, 2 * length)
         self.counts = np.zeros(SCORE_BINS)
         self.survival = np.ones(SCORE_BINS + 1)
         """Share of the scores at or above each bin's lower edge, as of the last fit."""
@@ -61,8 +66,10 @@ class Tail:
         """How many independent scores there were, as of the last fit; 0 while they are too few."""
         self.clusters = np.zeros(2)
         """How many clusters of scores above the 95% quantile there were, and how many such scores."""
-        self.last_high = np.full(symbols, -RUN - 1, np.int64)
+        self.last_high = np.full(symbols, -self.run - 1, np.int64)
         self.clock = np.zeros(1, np.int64)
+        self.waiting = np.full((DELAY, symbols), np.nan)
+        """The last scores, which do not count yet, by the clock modulo their number."""
 
     def process(self, score: Floats) -> tuple[Floats, Floats]:
         """(false_alarm_rate, rarity), both [W, S], of scores [W, S]: each window rated by those before it, then counted.
@@ -79,6 +86,8 @@ class Tail:
             self.clusters,
             self.last_high,
             self.clock,
+            self.waiting,
+            self.run,
             rate,
             rarity,
         )
@@ -105,7 +114,8 @@ def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats, c
         return
     clusters *= FADE
     independent = (PRIOR_CLUSTERS + clusters[0]) / (PRIOR_HIGH + clusters[1])
-    evidence[0] = independent * total
+    # What is rarer than anything seen cannot be told from little: one symbol's first minutes state nothing.
+    evidence[0] = independent * total if independent * total >= FEWEST_INDEPENDENT else 0.0
     for i in range(SCORE_BINS):
         survival[i] /= total
     scale = PRIOR_SCALE
@@ -130,7 +140,7 @@ def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats, c
 
 
 @njit(cache=True)
-def _rate(score: float, above: float, pieces: Floats, evidence: float) -> float:
+def _rate(score: float, above: float, pieces: Floats) -> float:
     """The false-alarm rate of a score that the share `above` of all scores reached."""
     log_score = np.log(score) if score > 0.0 else -np.inf
     if log_score <= pieces[0, START]:
@@ -140,7 +150,7 @@ def _rate(score: float, above: float, pieces: Floats, evidence: float) -> float:
     rate = weight * (1.0 + (log_score - start) / total) ** -shape
     if piece == 0:
         rate = max(rate, pieces[1, WEIGHT])
-    return float(rate if rate * evidence >= 1.0 else (rate * evidence) ** BELIEF / evidence)
+    return float(rate)
 
 
 @njit(cache=True)
@@ -153,6 +163,8 @@ def _process(
     clusters: Floats,
     last_high: NDArray[np.int64],
     clock: NDArray[np.int64],
+    waiting: Floats,
+    run: int,
     rate: Floats,
     rarity: Floats,
 ) -> None:
@@ -160,6 +172,7 @@ def _process(
     for w in range(windows):
         if clock[0] % REFRESH == 0:
             _refit(counts, survival, pieces, evidence, clusters)
+        place = clock[0] % len(waiting)
         clock[0] += 1
         for s in range(symbols):
             if not np.isnan(score[w, s]) and evidence[0] > 0.0:
@@ -167,11 +180,15 @@ def _process(
                 i = int(position)
                 above = survival[i] + (position - i) * (survival[i + 1] - survival[i])
                 rarity[w, s] = 1.0 - above
-                rate[w, s] = _rate(score[w, s], above, pieces, evidence[0])
+                rate[w, s] = _rate(score[w, s], above, pieces)
                 if score[w, s] > 0.0 and np.log(score[w, s]) > pieces[0, START]:
-                    clusters[0] += 1.0 if clock[0] - last_high[s] > RUN else 0.0
+                    clusters[0] += 1.0 if clock[0] - last_high[s] > run else 0.0
                     clusters[1] += 1.0
                     last_high[s] = clock[0]
         for s in range(symbols):
-            if not np.isnan(score[w, s]):
-                counts[int(_position(score[w, s]))] += 1.0
+            # While there is little to go by, everything counts at once.
+            at_once = evidence[0] < SETTLED
+            due = score[w, s] if at_once else waiting[place, s]
+            waiting[place, s] = np.nan if at_once else score[w, s]
+            if not np.isnan(due):
+                counts[int(_position(due))] += 1.0

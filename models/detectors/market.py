@@ -1,0 +1,150 @@
+"""What the whole market does: the symbols of a panel taken together, as one entity.
+
+Cancels, depth, positions and prices of all symbols are added up or averaged, and looked at as those of a single symbol are.
+So a move that no symbol shows alone, and all show a little, is found; what is left of a symbol once all others are accounted
+for is its own part (`models.conditional`).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detectors.family import Family
+from models.features import Feature, How, Input, Side, Transform
+
+Floats = NDArray[np.float64]
+
+FEWEST_SYMBOLS: Final = 4
+"""Fewer are not a market."""
+LENGTHS: Final = (10, 30)
+"""Window lengths in rows: a market moves more slowly than one of its symbols."""
+
+
+class Over(IntEnum):
+    """How the symbols' values make the market's; symbols without one are left out."""
+
+    SUM = 0
+    MEAN = 1
+    SIZE = 2
+    """The mean of the absolute values."""
+    LEAST = 3
+
+
+class _Column(NamedTuple):
+    metric: str
+    over: Over
+    parts: tuple[str, ...] = ()
+    """With it, the sum of these is taken relative to `metric` first."""
+
+
+_COLUMNS: Final = {
+    "market_trades": _Column("trades", Over.SUM),
+    "market_cancels": _Column("cancels", Over.SUM),
+    "market_rejects": _Column("rejects", Over.SUM),
+    "market_depth": _Column("usual_depth_usd", Over.MEAN, ("depth_bid_5_usd", "depth_ask_5_usd")),
+    "market_open_interest_usd": _Column("open_interest_usd", Over.SUM),
+    "market_leverage": _Column("leverage_weighted", Over.MEAN),
+    "market_return_bps": _Column("return_bps", Over.MEAN),
+    "market_basis_bps": _Column("mid_index_bps", Over.SIZE),
+    "market_index_age_ms": _Column("index_age_ms", Over.LEAST),
+}
+COLUMNS: Final = tuple(_COLUMNS)
+
+READS: Final = {
+    "market_cancels": ("cancels",),
+    "market_rejects": ("rejects",),
+    "market_depth": ("depth_bid_5_usd", "depth_ask_5_usd"),
+    "market_open_interest_change_bps": ("open_interest_usd",),
+    "market_leverage_change_bps": ("leverage_weighted",),
+    "market_vol_bps": ("realised_vol_bps", "return_bps"),
+    "market_basis_bps": ("mid_index_bps",),
+    "market_index_age_ms": ("index_age_ms",),
+}
+"""Which metrics of the symbols each feature is made of."""
+
+
+def _change(name: str, column: str, side: Side, floor: float) -> Feature:
+    inputs = (Input(column, How.LAST), Input(column, How.BEFORE))
+    return Feature(name, Transform.LOG_CHANGE, inputs, "bps", side, prior=floor, floor=floor)
+
+
+MARKET: Final = (
+    Family(
+        name="cancels",
+        features=(
+            Feature("market_cancels", Transform.COUNT, (Input("market_cancels", How.SUM),), "count", Side.HIGH),
+            Feature("market_rejects", Transform.COUNT, (Input("market_rejects", How.SUM),), "count", Side.HIGH),
+        ),
+        context=(Feature("market_trades", Transform.COUNT, (Input("market_trades", How.SUM),), "count"),),
+        half_life_s=3600,
+    ),
+    Family(
+        name="depth",
+        features=(
+            Feature(
+                "market_depth", Transform.LOG, (Input("market_depth", How.MEAN),), "ratio", Side.LOW, prior=0.15, floor=0.05
+            ),
+        ),
+        context=(),
+        half_life_s=3600,
+    ),
+    Family(
+        name="leverage",
+        features=(
+            _change("market_open_interest_change_bps", "market_open_interest_usd", Side.BOTH, 30.0),
+            _change("market_leverage_change_bps", "market_leverage", Side.HIGH, 100.0),
+        ),
+        context=(Feature("market_return_bps", Transform.LINEAR, (Input("market_return_bps", How.SUM),), "bps"),),
+        half_life_s=3600,
+    ),
+    Family(
+        name="prices",
+        features=(
+            Feature(
+                "market_vol_bps", Transform.LOG, (Input("market_return_bps", How.ROOT_SQUARES),), "bps", Side.HIGH, 0.5,
+                prior=0.35, floor=0.1, weight=2.0,
+            ),
+            Feature(
+                "market_basis_bps", Transform.LOG, (Input("market_basis_bps", How.MEAN),), "bps", Side.HIGH, 1.0,
+                prior=0.3, floor=0.1,
+            ),
+            Feature(
+                "market_index_age_ms", Transform.LOG, (Input("market_index_age_ms", How.LAST),), "ms", Side.HIGH, 1000.0,
+                prior=0.3, floor=0.12,
+            ),
+        ),
+        context=(),
+        half_life_s=3600,
+    ),
+)  # fmt: skip
+"""The market's part of each family, by the family's name."""
+
+
+def market_rows(values: Floats, metric_names: tuple[str, ...]) -> Floats:
+    """The market's columns float64[W, 1, len(COLUMNS)] of metric values float64[W, S, M]; NaN where fewer than
+    `FEWEST_SYMBOLS` symbols have the metric, or the table does not."""
+    at = {name: column for column, name in enumerate(metric_names)}
+    out = np.full((len(values), 1, len(COLUMNS)), np.nan)
+    for c, column in enumerate(_COLUMNS.values()):
+        needed = (column.metric, *column.parts)
+        if any(name not in at for name in needed):
+            continue
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            x = values[:, :, at[column.metric]]
+            if column.parts:
+                parts = [values[:, :, at[name]] for name in column.parts]
+                x = sum(parts[1:], parts[0]) / (len(parts) * x)
+            known = np.isfinite(x)
+            count = known.sum(axis=1)
+            if column.over == Over.LEAST:
+                total = np.where(known, x, np.inf).min(axis=1)
+            else:
+                total = np.where(known, np.abs(x) if column.over == Over.SIZE else x, 0.0).sum(axis=1)
+                if column.over != Over.SUM:
+                    total = total / count
+        out[:, 0, c] = np.where(count >= FEWEST_SYMBOLS, total, np.nan)
+    return out

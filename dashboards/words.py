@@ -25,6 +25,13 @@ _BOUNDLESS: Final = 1e15
 _UNITS: Final = {metric.name: metric.unit for metric in CATALOGUE}
 
 _LABELS: Final = {
+    "exposure_usd": "leverage-weighted exposure added",
+    "taken_lots": "aggressive volume",
+    "near_cancelled_lots": "lots cancelled near the touch",
+    "forced_lots": "forced lots",
+    "position_lots": "open interest",
+    "reduced_lots": "positions closed",
+    "withdrawn_usd": "withdrawals",
     "cancels_near": "cancels near the touch",
     "cancels_buy": "bid-side cancels",
     "cancels_sell": "ask-side cancels",

@@ -7,6 +7,7 @@ import math
 from engine.book import MEDIUM
 from engine.contract import EventFlag, EventKind, Reference
 from engine.instruments import Instrument
+from monitor.metrics.actors import MEASURES
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.windows import WindowEngine
 from monitor.sources import ALL_CAPABILITIES
@@ -72,14 +73,15 @@ def at(ms):
 
 
 def rows_of(*blocks, symbol=0):
-    """One dictionary a window: every metric by name, `window` counted from 1 at START_NS, and the top accounts."""
+    """One dictionary a window: every metric by name, `window` counted from 1 at START_NS, and who did most of each measure."""
     out = []
     for block in blocks:
         for w in range(len(block.window_index) if block is not None else 0):
             row = dict(zip(METRIC_NAMES, block.values[w, symbol].tolist(), strict=True))
             row["window"] = int(block.window_index[w]) - START_NS // block.step_ns
-            row["top_cancel_account"] = int(block.top_cancel_account[w, symbol])
-            row["top_position_account"] = int(block.top_position_account[w, symbol])
+            accounts, amounts, _ = (array[w, symbol].tolist() for array in block.actors)
+            for measure, who, much in zip(MEASURES, accounts, amounts, strict=True):
+                row[f"who_{measure}"] = {a: x for a, x in zip(who, much, strict=True) if a >= 0}
             out.append(row)
     return out
 

@@ -1,9 +1,14 @@
-"""Who is behind an anomaly: the accounts that did most of what its family counts, over the anomaly's own windows."""
+"""Who is behind an anomaly: the accounts that did most of what its first contribution is about.
+
+What is asked follows from the feature: a line on refusals asks who was refused, one on open interest who grew, or, if it fell,
+who was liquidated or closed; one on withdrawals who withdrew. A flow is what it is in the anomaly's own windows; a level is a
+stock, and what raised it may lie up to `LONGEST_WINDOWS` back.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -11,39 +16,57 @@ import numpy as np
 import numpy.typing as npt
 
 from models.anomaly import Anomaly
+from models.detectors.reads import METRICS_OF
 from monitor.incidents.expected import Calendar
-from monitor.metrics.catalogue import METRIC_NAMES
+from monitor.metrics import actors
+from monitor.metrics.actors import MEASURES, Actors
 
 LONGEST_WINDOWS: Final = 60
 """Windows that evidence is to be kept for: at least as many as the longest window of a detector has."""
 
 _MOST_ACCOUNTS: Final = 3
 
-_CANCELS: Final = METRIC_NAMES.index("cancels")
-_CANCEL_SHARE: Final = METRIC_NAMES.index("top_cancel_share")
-_INTEREST: Final = METRIC_NAMES.index("open_interest_usd")
-_POSITION_SHARE: Final = METRIC_NAMES.index("top_position_share")
+_OF_FAMILY: Final = {
+    "cancels": (actors.FLEETING, actors.CANCELS),
+    "depth": (actors.NEAR_CANCELLED, actors.TAKEN),
+    "leverage": (actors.EXPOSURE, actors.REDUCED),
+    "prices": (actors.TAKEN,),
+}
+"""What is asked where the first contribution asks nothing of its own: the first measure of which anybody did anything."""
 
-Floats = npt.NDArray[np.float64]
+_OF_METRIC: Final = {
+    **dict.fromkeys(("rejects", "throttled", "retries"), (actors.REJECTS,)),
+    **dict.fromkeys(("liquidations", "liquidated_lots", "liquidated_long_usd", "liquidated_short_usd"), (actors.FORCED,)),
+    **dict.fromkeys(("takeovers", "deleveraged_lots", "accounts_liquidating"), (actors.FORCED, actors.REDUCED)),
+    **dict.fromkeys(("trades", "traded_lots", "signed_lots"), (actors.TAKEN,)),
+    "withdrawals_usd": (actors.WITHDRAWN,),
+    "top_position_share": (actors.POSITION,),
+    "hhi_open_interest": (actors.POSITION,),
+}
+_FALLEN: Final = (actors.FORCED, actors.REDUCED)
+"""What is asked of open interest that fell."""
+_INTEREST: Final = frozenset(("open_interest_usd", "open_interest_change_lots"))
+_LEVELS: Final = frozenset((
+    "leverage_p50", "leverage_p90", "leverage_weighted", "positions", "underwater", "accounts_reminded", "accounts_restricted",
+))  # fmt: skip
+"""Stocks: what raised them may lie before the anomaly's own windows."""
+
 Ints = npt.NDArray[np.int64]
+_NAMES: Final = tuple(MEASURES)
 
 
 class Windows(Protocol):
-    """Some windows as feed tells them: W windows, S symbols, M metrics."""
+    """Some windows as feed tells them: W of them, and who did most in each."""
 
     @property
     def window_end_ns(self) -> Ints: ...
     @property
-    def values(self) -> Floats: ...
-    @property
-    def top_cancel_account(self) -> Ints: ...
-    @property
-    def top_position_account(self) -> Ints: ...
+    def actors(self) -> Actors: ...
 
 
 class Account(msgspec.Struct, frozen=True):
-    """An account and its share of `metric` over the anomaly's windows: a lower bound, since only each window's largest
-    account is known."""
+    """An account and its share of `metric`, a measure of `monitor.metrics.actors`, over the windows asked about: a lower bound,
+    since only each window's first accounts are known."""
 
     account: int
     metric: str
@@ -58,31 +81,18 @@ class RankedAnomaly(Anomaly, frozen=True):
     """Why it was to be expected (`monitor.incidents.expected`), "" if it was not."""
 
 
-class _Window(msgspec.Struct, frozen=True):
-    """One window's largest accounts: per measure the account [S], its part [S] and the whole [S]."""
-
-    end_ns: int
-    cancels: tuple[Ints, Floats, Floats]
-    positions: tuple[Ints, Floats, Floats]
-
-
 class Evidence:
-    """Remembers the last windows' largest accounts, as many as the longest anomaly spans. Can be pickled."""
+    """Remembers who did most in the last windows, as many as the longest anomaly spans. Can be pickled."""
 
     def __init__(self, symbols: tuple[str, ...], windows: int, calendar: Calendar) -> None:
         self._calendar = calendar
         self._symbol_at = {symbol: s for s, symbol in enumerate(symbols)}
-        self._windows: deque[_Window] = deque(maxlen=windows)
+        self._windows: deque[tuple[int, Actors]] = deque(maxlen=windows)
 
-    def see(self, end_ns: int, values: Floats, top_cancel: Ints, top_position: Ints) -> None:
-        """One window: `values` [S, M], the accounts [S] with -1 for none."""
-        self._windows.append(
-            _Window(
-                end_ns,
-                (top_cancel, *_part_and_whole(values, _CANCEL_SHARE, _CANCELS)),
-                (top_position, *_part_and_whole(values, _POSITION_SHARE, _INTEREST)),
-            )
-        )
+    def see(self, end_ns: int, did: Actors) -> None:
+        """One window: who did most in it, without an axis of windows."""
+        # Copies: a view would keep its whole block.
+        self._windows.append((end_ns, Actors(did.accounts.copy(), did.amounts.copy(), did.whole.copy())))
 
     def explain(self, found: Sequence[Anomaly], windows: Windows, phase: str) -> list[RankedAnomaly]:
         """`found`, the anomalies of these windows in their order, with the evidence; the windows follow those seen before.
@@ -93,7 +103,7 @@ class Evidence:
         left = iter(found)
         anomaly = next(left, None)
         for w, end_ns in enumerate(windows.window_end_ns.tolist()):
-            self.see(end_ns, windows.values[w], windows.top_cancel_account[w], windows.top_position_account[w])
+            self.see(end_ns, windows.actors.at(w))
             while anomaly is not None and anomaly.window_end_ns == end_ns:
                 lines.append(self.attach(anomaly, phase))
                 anomaly = next(left, None)
@@ -103,32 +113,47 @@ class Evidence:
 
     def attach(self, anomaly: Anomaly, phase: str) -> RankedAnomaly:
         """`anomaly` with the accounts behind it; its last window must be the one seen last."""
-        symbol = self._symbol_at[anomaly.symbol]
-        seen = [window for window in self._windows if window.end_ns > anomaly.window_start_ns]
-        accounts: tuple[Account, ...] = ()
-        if anomaly.family == "cancels":
-            accounts = _largest([window.cancels for window in seen], symbol, "cancels")
-        elif anomaly.family == "leverage":
-            # Open interest is a stock, not a flow: the window's end counts, not the sum over windows.
-            accounts = _largest([window.positions for window in seen[-1:]], symbol, "open_interest_usd")
         fields = {name: getattr(anomaly, name) for name in Anomaly.__struct_fields__}
-        return RankedAnomaly(**{**fields, "phase": phase}, accounts=accounts, expected=self._calendar.why(anomaly))
+        return RankedAnomaly(**{**fields, "phase": phase}, accounts=self._behind(anomaly), expected=self._calendar.why(anomaly))
+
+    def _behind(self, anomaly: Anomaly) -> tuple[Account, ...]:
+        symbol = self._symbol_at[anomaly.symbol]
+        measures, is_level = _asked(anomaly)
+        own = [did for end_ns, did in self._windows if end_ns > anomaly.window_start_ns]
+        all_seen = [did for _, did in self._windows]
+        # Accounts move their positions one at a time: what a leverage line is about may have been done before its windows.
+        for seen in (all_seen,) if is_level else (own, all_seen) if anomaly.family == "leverage" else (own,):
+            for measure in measures:
+                # What somebody holds is a stock: the last window's counts, not the sum over windows.
+                found = _largest(seen[-1:] if measure == actors.POSITION else seen, symbol, measure)
+                if found:
+                    return found
+        return ()
 
 
-def _part_and_whole(values: Floats, share: int, whole: int) -> tuple[Floats, Floats]:
-    total = np.nan_to_num(values[:, whole])
-    return np.nan_to_num(values[:, share]) * total, total
+def _asked(anomaly: Anomaly) -> tuple[tuple[int, ...], bool]:
+    """(measures to ask for, the first that anybody did anything of; whether the windows before count too)."""
+    usual = _OF_FAMILY.get(anomaly.family, ())
+    if not anomaly.contributions:
+        return usual, False
+    first = anomaly.contributions[0]
+    metrics = METRICS_OF.get((anomaly.family, first.feature), (first.feature,))
+    if not _INTEREST.isdisjoint(metrics):
+        below = first.value is not None and first.expected_low is not None and first.value < first.expected_low
+        return (_FALLEN if below else usual), False
+    asked = next((_OF_METRIC[metric] for metric in metrics if metric in _OF_METRIC), usual)
+    return asked, not _LEVELS.isdisjoint(metrics) and not first.feature.endswith("_change_bps")
 
 
-def _largest(windows: list[tuple[Ints, Floats, Floats]], symbol: int, metric: str) -> tuple[Account, ...]:
+def _largest(windows: Iterable[Actors], symbol: int, measure: int) -> tuple[Account, ...]:
     parts: dict[int, float] = {}
     whole = 0.0
-    for accounts, part, total in windows:
-        whole += float(total[symbol])
-        account = int(accounts[symbol])
-        if account >= 0:
-            parts[account] = parts.get(account, 0.0) + float(part[symbol])
+    for did in windows:
+        whole += float(np.nan_to_num(did.whole[symbol, measure]))
+        for account, amount in zip(did.accounts[symbol, measure].tolist(), did.amounts[symbol, measure].tolist(), strict=True):
+            if account >= 0:
+                parts[account] = parts.get(account, 0.0) + amount
     if whole <= 0.0:
         return ()
     first = sorted(parts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_ACCOUNTS]
-    return tuple(Account(account, metric, part / whole) for account, part in first)
+    return tuple(Account(account, _NAMES[measure], part / whole) for account, part in first)

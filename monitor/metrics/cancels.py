@@ -23,7 +23,6 @@ SLOW_FLEETING_NS: Final = 2_000_000_000
 AFTER_FILL_NS: Final = 1_000_000_000
 """So soon after a fill on the other side a cancel is one after it (CFTC cases: 2.3 s at the median; the fast ones count)."""
 RETRY_NS: Final = 1_000_000_000
-NEVER: Final = -(2**62)
 BURSTS: Final = 20
 """Parts of a window in which cancels are counted for their burstiness: 50 ms each of a second."""
 EXPLAIN_NS: Final = 250_000_000
@@ -57,8 +56,6 @@ FLOW_DTYPE: Final = np.dtype(
         ("trades", "<i8"),
         ("traded_lots", "<i8"),
         ("signed_lots", "<i8"),
-        ("top_cancels", "<i8"),
-        ("top_account", "<i8"),
         ("lives_n", "<i8"),
         ("lives_low", "<i8"),
         ("lives_high", "<i8"),
@@ -67,10 +64,6 @@ FLOW_DTYPE: Final = np.dtype(
     ]
 )
 """One symbol's window. `lives` counts lifetimes in bins of 1/64 of their octave, so a median is exact within 0.8%."""
-
-ACCOUNT_FLOW_DTYPE: Final = np.dtype([("window", "<i8"), ("cancels", "<i8"), ("filled_ns", "<i8", (2,)), ("refused_ns", "<i8")])
-"""One account in one symbol: its cancels of `window`, and none in any later one, so that nothing needs clearing; when it last
-bought and sold, and was last refused."""
 
 PRINT_DTYPE: Final = np.dtype(
     [
@@ -114,16 +107,8 @@ _TOP_SHARE: Final = column("top_cancel_share")
 def new_flow(symbols: int) -> np.ndarray:
     """FLOW_DTYPE [symbols], at the start of a window."""
     flow = np.zeros(symbols, FLOW_DTYPE)
-    flow["top_account"] = -1
     flow["lives_low"] = _BINS
     return flow
-
-
-def new_account_flow(symbols: int, accounts: int) -> np.ndarray:
-    """ACCOUNT_FLOW_DTYPE [symbols, accounts] that have done nothing."""
-    state = np.zeros((symbols, accounts), ACCOUNT_FLOW_DTYPE)
-    state["filled_ns"] = state["refused_ns"] = NEVER
-    return state
 
 
 def new_prints(symbols: int, *, levels: bool) -> np.ndarray:
@@ -177,10 +162,11 @@ def on_reject(flow: Any, throttled: bool) -> None:
 
 
 @njit(cache=True, nogil=True)
-def on_reject_of(flow: Any, account_flow: Any, now_ns: int) -> None:
-    """The refusal is of an account's op."""
-    flow["retries"] += now_ns - account_flow["refused_ns"] <= RETRY_NS
-    account_flow["refused_ns"] = now_ns
+def on_reject_of(flow: Any, record: Any, now_ns: int) -> None:
+    """The refusal is of an op of the account with this `record` (`monitor.metrics.actors`)."""
+    flow["retries"] += now_ns - record["refused_ns"] <= RETRY_NS
+    record["refused_ns"] = now_ns
+    record["rejects"] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -199,17 +185,14 @@ def on_cancelled_order(flow: Any, life_ns: int, whole: bool) -> None:
 
 
 @njit(cache=True, nogil=True)
-def on_cancel_by(flow: Any, account_flow: Any, account: int, side: int, now_ns: int, window: int) -> None:
-    """Counts a cancel for its account. The first account in number among those with the most cancels is the top one."""
-    flow["after_fill"] += now_ns - account_flow["filled_ns"][1 - side] <= AFTER_FILL_NS
-    if account_flow["window"] != window:
-        account_flow["window"] = window
-        account_flow["cancels"] = 0
-    account_flow["cancels"] += 1
-    count = account_flow["cancels"]
-    if count > flow["top_cancels"] or (count == flow["top_cancels"] and account < flow["top_account"]):
-        flow["top_cancels"] = count
-        flow["top_account"] = account
+def on_cancel_by(flow: Any, record: Any, side: int, lots: int, near: bool, life_ns: int, now_ns: int) -> None:
+    """Counts a cancel for the account with this `record`; `life_ns` is negative where the order's age is unknown."""
+    flow["after_fill"] += now_ns - record["filled_ns"][1 - side] <= AFTER_FILL_NS
+    record["cancels"] += 1
+    if 0 <= life_ns < SLOW_FLEETING_NS:
+        record["slow_fleeting_cancels"] += 1
+    if near:
+        record["near_cancelled_lots"] += lots
 
 
 @njit(cache=True, nogil=True)
@@ -290,8 +273,8 @@ def on_level(
 
 
 @njit(cache=True, nogil=True)
-def close(flow: Any, out: Any) -> int:
-    """Writes the family's metrics into `out` [M], starts the next window, and returns the top cancelling account or -1."""
+def close(flow: Any, top_cancels: float, out: Any) -> None:
+    """Writes the family's metrics into `out` [M] and starts the next window. `top_cancels`: of the account with the most."""
     out[_ADDS] = flow["adds"]
     out[_CANCELS] = flow["cancels"]
     out[_CANCELS_BUY] = flow["cancels_buy"]
@@ -314,8 +297,7 @@ def close(flow: Any, out: Any) -> int:
     out[_SIGNED_LOTS] = flow["signed_lots"]
     out[_OTR] = (flow["adds"] + flow["cancels"]) / max(flow["trades"], 1) - 1.0
     out[_LIFETIME] = _median_life_ns(flow) / 1e6 if flow["lives_n"] > 0 else np.nan
-    out[_TOP_SHARE] = flow["top_cancels"] / flow["cancels"] if flow["cancels"] > 0 else np.nan
-    top_account = flow["top_account"]
+    out[_TOP_SHARE] = top_cancels / flow["cancels"] if flow["cancels"] > 0 else np.nan
     flow["adds"] = 0
     flow["cancels"] = 0
     flow["cancels_buy"] = 0
@@ -334,14 +316,11 @@ def close(flow: Any, out: Any) -> int:
     flow["trades"] = 0
     flow["traded_lots"] = 0
     flow["signed_lots"] = 0
-    flow["top_cancels"] = 0
-    flow["top_account"] = -1
     for index in range(flow["lives_low"], flow["lives_high"] + 1):
         flow["lives"][index] = 0
     flow["lives_n"] = 0
     flow["lives_low"] = _BINS
     flow["lives_high"] = 0
-    return int(top_account)
 
 
 @njit(cache=True, nogil=True)

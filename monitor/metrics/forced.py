@@ -92,6 +92,12 @@ def on_ledger(money: Any, line: int, amount_micro: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def withdrawn(money: Any) -> int:
+    """What one account took out of its wallet in the window beyond what it paid in, micro-units, at least 0."""
+    return int(max(money["withdrawals"] - money["deposits"], 0))
+
+
+@njit(cache=True, nogil=True)
 def on_assign(state: Any, code: int, lots: int) -> None:
     """Lots that went outside the book."""
     if code == _TAKEOVER:

@@ -13,7 +13,7 @@ from numba import njit
 
 from engine.book import NO_SYMBOL, apply_event, level_qty, order_lookup, top_levels
 from engine.contract import MICRO, NO_ACCOUNT, EventFlag, EventKind, Reason, Reference
-from monitor.metrics import cancels, data, depth, forced, impact, leverage, prices, shape
+from monitor.metrics import actors, cancels, data, depth, forced, impact, leverage, prices, shape
 
 BOARD_LEVELS: Final = 20
 """Levels a side that are kept of each book as it stood when the last window closed."""
@@ -28,6 +28,7 @@ SYMBOL_DTYPE: Final = np.dtype(
         ("forced", forced.FORCED_DTYPE),
         ("impact", impact.IMPACT_DTYPE),
         ("holders", "<i8"),
+        ("active", "<i8"),
         ("tick_usd", "<f8"),
         ("value_usd", "<f8"),
         ("notional_micro", "<i8"),
@@ -36,7 +37,8 @@ SYMBOL_DTYPE: Final = np.dtype(
         ("board_lots", "<i8", (2, BOARD_LEVELS)),
     ]
 )
-"""One symbol: its families' state; what a tick and what one lot at one tick are worth; its best levels at the last close."""
+"""One symbol: its families' state; how long its lists of who holds and of who acted are; what a tick and what one lot at one
+tick are worth; its best levels at the last close."""
 
 SETTINGS_DTYPE: Final = np.dtype(
     [("step_ns", "<i8"), ("decay", "<f8"), ("orders", "<i8"), ("deep", "<i8"), ("accounts", "<i8"), ("book", "<i8")]
@@ -82,10 +84,12 @@ _THROTTLED: Final = int(Reason.THROTTLED)
 _BANNED: Final = int(Reason.BANNED)
 _AMENDED: Final = int(Reason.AMENDED)
 _REPLACED: Final = int(Reason.REPLACED)
+_TAKEOVER: Final = int(Reason.TAKEOVER)
 _HIGHEST_TRADE: Final = (2**63 - 1) // MICRO  # in ticks; the last price is kept in micro-ticks
 _HIDDEN: Final = int(EventFlag.HIDDEN)
 _SNAPSHOT: Final = int(EventFlag.SNAPSHOT)
 _DERIVED: Final = int(EventFlag.DERIVED)
+_LIQUIDATION: Final = int(EventFlag.LIQUIDATION)
 
 
 def new_symbols(symbols: int) -> np.ndarray:
@@ -122,6 +126,7 @@ def run(
     symbols: Any,
     books: Any,
     account_flow: Any,
+    active: Any,
     prints: Any,
     positions: Any,
     holders: Any,
@@ -133,18 +138,17 @@ def run(
     statuses: Any,
     window_index: Any,
     values: Any,
-    top_accounts: Any,
+    top: Any,
 ) -> None:
     """Applies `events` at `times`, then closes every window up to index `until`; those that `jumps` span are left out.
 
     The first three are what `monitor.metrics.watermark` lets go; no time lies after window `until` + 1.
 
     State, changed in place: `clock` CLOCK_DTYPE [1], `symbols` SYMBOL_DTYPE [S], `books` [S], `account_flow`
-    ACCOUNT_FLOW_DTYPE [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N], `holders` HOLDER_DTYPE
-    [S, N], `cash_micro` and `levels` (AccountLevel as told last) int64 [N], `money` MONEY_DTYPE [N], `scratch` int64 [N] of
-    zeros, `statuses` int64 [STATUSES]. Results, for the W windows that `count_windows` tells: `window_index` int64 [W],
-    `values` float64 [W, S, M], and in `top_accounts` int64 [2, W, S] the accounts with the most cancels and the largest
-    position, or -1.
+    ACCOUNT_FLOW_DTYPE and `active` int64 [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N],
+    `holders` HOLDER_DTYPE [S, N], `cash_micro` and `levels` (AccountLevel as told last) int64 [N], `money` MONEY_DTYPE [N],
+    `scratch` int64 [N] of zeros, `statuses` int64 [STATUSES]. Results, for the W windows that `count_windows` tells:
+    `window_index` int64 [W], `values` float64 [W, S, M], and who did most in `top` (`monitor.metrics.actors.Actors`).
     """
     rules = settings[0]
     time = clock[0]
@@ -162,6 +166,8 @@ def run(
                 time,
                 symbols,
                 books,
+                account_flow,
+                active,
                 positions,
                 holders,
                 opening,
@@ -172,7 +178,7 @@ def run(
                 row,
                 window_index,
                 values,
-                top_accounts,
+                top,
             )
             jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
             row += 1
@@ -187,6 +193,7 @@ def run(
                 symbols,
                 books,
                 account_flow,
+                active,
                 prints,
                 positions,
                 holders,
@@ -201,6 +208,8 @@ def run(
             time,
             symbols,
             books,
+            account_flow,
+            active,
             positions,
             holders,
             opening,
@@ -211,7 +220,7 @@ def run(
             row,
             window_index,
             values,
-            top_accounts,
+            top,
         )
         jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
         row += 1
@@ -257,6 +266,8 @@ def _close(
     time: Any,
     symbols: Any,
     books: Any,
+    account_flow: Any,
+    active: Any,
     positions: Any,
     holders: Any,
     opening: Any,
@@ -267,7 +278,7 @@ def _close(
     row: int,
     window_index: Any,
     values: Any,
-    top_accounts: Any,
+    top: Any,
 ) -> None:
     window = time["window"]
     end_ns = window * rules["step_ns"]
@@ -281,7 +292,9 @@ def _close(
         depth.settle(symbol["depth"], end_ns)
         mid = symbol["depth"]["mid"] if depth.two_sided(symbol["depth"]) else 0.0
         data.close(symbol["data"], end_ns, out)
-        top_accounts[0, row, s] = cancels.close(symbol["flow"], out)
+        accounts, amounts, whole = top.accounts[row, s], top.amounts[row, s], top.whole[row, s]
+        actors.close(symbol, account_flow[s], active[s], accounts, amounts, whole)
+        cancels.close(symbol["flow"], amounts[actors.CANCELS, 0], out)
         depth.close(symbol["depth"], window, rules["decay"], symbol["value_usd"], out)
         forced.close(symbol["forced"], symbol["value_usd"], out)
         price = mid if rules["book"] else prices.last_price(symbol["prices"])
@@ -294,18 +307,31 @@ def _close(
         lot_usd[s] = symbol["value_usd"] * prices.valuation(symbol["prices"], mid)
     if rules["accounts"]:
         standing = np.zeros(len(cash_micro))
+        eased = np.zeros(len(cash_micro))
         equity_micro = cash_micro.copy()
-        leverage.value_accounts(symbols, positions, holders, equity_micro, lot_usd, standing)
+        leverage.value_accounts(symbols, positions, holders, equity_micro, lot_usd, money, standing, eased)
     for s in range(len(symbols)):
         symbol = symbols[s]
         out = values[row, s]
         lots = symbol["prices"]["open_interest"]
         known = symbol["prices"]["open_interest_ns"] != prices.NEVER
-        top_accounts[1, row, s] = -1
         if rules["accounts"]:
             forced.close_accounts(symbol, positions[s], holders[s], levels, money, out)
             leverage.close_bankruptcies(symbol, positions[s], holders[s], equity_micro, lot_usd[s], reach_usd[s], out)
-            held, top_accounts[1, row, s] = leverage.close_accounts(symbol, positions[s], holders[s], opening[s], standing, out)
+            held = leverage.close_accounts(
+                symbol,
+                positions[s],
+                holders[s],
+                opening[s],
+                standing,
+                eased,
+                money,
+                lot_usd[s],
+                out,
+                top.accounts[row, s],
+                top.amounts[row, s],
+                top.whole[row, s],
+            )
             if not known:
                 lots = held
                 known = True
@@ -342,6 +368,7 @@ def _apply(
     symbols: Any,
     books: Any,
     account_flow: Any,
+    active: Any,
     prints: Any,
     positions: Any,
     holders: Any,
@@ -394,6 +421,9 @@ def _apply(
     elif kind == _ASSIGN:
         if not late:
             forced.on_assign(symbol["forced"], event["code"], event["qty"])
+            if event["code"] == _TAKEOVER and 0 <= event["contra_account"] < len(cash_micro):
+                loser = actors.acting(symbol, account_flow[s], active[s], event["contra_account"], time["window"])
+                loser["forced_lots"] += event["qty"]
         if rules["accounts"]:
             _take_over(time, event, symbol, positions[s], holders[s], cash_micro)
     else:
@@ -404,14 +434,28 @@ def _apply(
             if counts:
                 cancels.on_reject(symbol["flow"], event["code"] in (_THROTTLED, _BANNED))
                 if 0 <= event["account"] < len(cash_micro):
-                    cancels.on_reject_of(symbol["flow"], account_flow[s, event["account"]], now_ns)
+                    record = actors.acting(symbol, account_flow[s], active[s], event["account"], time["window"])
+                    cancels.on_reject_of(symbol["flow"], record, now_ns)
         elif kind == _TRADE:
-            _trade(rules, time, event, now_ns, counts, symbol, account_flow[s], prints[s], positions[s], holders[s], cash_micro)
+            _trade(
+                rules,
+                time,
+                event,
+                now_ns,
+                counts,
+                symbol,
+                account_flow[s],
+                active[s],
+                prints[s],
+                positions[s],
+                holders[s],
+                cash_micro,
+            )
         takes_maker = kind == _TRADE and rules["orders"] and not event["flags"] & _HIDDEN
         if kind in (_ADD, _CANCEL, _LEVEL, _CLEAR) or takes_maker:
             tenth = (now_ns - (time["window"] - 1) * rules["step_ns"]) // (rules["step_ns"] // depth.SAMPLES)
             _sample(symbol, books[s], tenth, rules["deep"])
-            _change_book(rules, time, event, now_ns, counts, symbol, books[s], account_flow[s], prints[s], statuses)
+            _change_book(rules, time, event, now_ns, counts, symbol, books[s], account_flow[s], active[s], prints[s], statuses)
 
 
 @njit(cache=True, nogil=True)
@@ -423,6 +467,7 @@ def _trade(
     counts: bool,
     symbol: Any,
     account_flow: Any,
+    active: Any,
     prints: Any,
     positions: Any,
     holders: Any,
@@ -442,6 +487,11 @@ def _trade(
         _fill(time, event, event["account"], event["side"], symbol, positions, holders, cash_micro)
         _fill(time, event, event["contra_account"], 1 - event["side"], symbol, positions, holders, cash_micro)
         if counts:
+            if 0 <= event["account"] < len(account_flow):
+                record = actors.acting(symbol, account_flow, active, event["account"], time["window"])
+                record["taken_lots"] += event["qty"]
+                if event["flags"] & _LIQUIDATION:
+                    record["forced_lots"] += event["qty"]
             _note_fill(account_flow, event["account"], np.int64(event["side"]), now_ns)
             _note_fill(account_flow, event["contra_account"], np.int64(1 - event["side"]), now_ns)
 
@@ -484,6 +534,7 @@ def _change_book(
     symbol: Any,
     book: Any,
     account_flow: Any,
+    active: Any,
     prints: Any,
     statuses: Any,
 ) -> None:
@@ -498,14 +549,15 @@ def _change_book(
     elif kind == _CANCEL and counts:
         cancels.on_cancel(symbol["flow"], side, event["qty"], near, burst)
         symbol["flow"]["replaces"] += event["code"] in (_AMENDED, _REPLACED)
-        if 0 <= event["account"] < len(account_flow):
-            account = event["account"]
-            cancels.on_cancel_by(symbol["flow"], account_flow[account], account, side, now_ns, time["window"])
         slot = order_lookup(book, event["order_id"])
-        if slot >= 0:
+        life_ns = -1
+        if slot >= 0 and book["orders"][slot]["ts_ns"] > 0:  # an undated order's age is unknown
             order = book["orders"][slot]
-            if order["ts_ns"] > 0:  # an undated order's age is unknown
-                cancels.on_cancelled_order(symbol["flow"], event["ts_ns"] - order["ts_ns"], event["qty"] >= order["qty"])
+            life_ns = max(event["ts_ns"] - order["ts_ns"], 0)
+            cancels.on_cancelled_order(symbol["flow"], life_ns, event["qty"] >= order["qty"])
+        if 0 <= event["account"] < len(account_flow):
+            record = actors.acting(symbol, account_flow, active, event["account"], time["window"])
+            cancels.on_cancel_by(symbol["flow"], record, side, event["qty"], near, life_ns, now_ns)
     elif kind == _LEVEL and side <= 1 and price >= 1:
         before = level_qty(book, side, price)
         cancels.on_level(symbol["flow"], prints, side, price, before, event["qty"], near, counts, now_ns, time["window"], burst)

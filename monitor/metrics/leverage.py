@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
+from monitor.metrics import actors, forced
 from monitor.metrics.catalogue import column
 from monitor.metrics.shape import FAR
 
@@ -64,11 +65,14 @@ def on_change(symbol: Any, positions: Any, holders: Any, cash_micro: Any, accoun
 
 
 @njit(cache=True, nogil=True)
-def value_accounts(symbols: Any, positions: Any, holders: Any, equity_micro: Any, lot_usd: Any, leverage: Any) -> None:
+def value_accounts(
+    symbols: Any, positions: Any, holders: Any, equity_micro: Any, lot_usd: Any, money: Any, leverage: Any, eased: Any
+) -> None:
     """Fills `leverage` [N] at the prices `lot_usd` [S] of one lot; negative where equity ≤ 0, 0 without a position.
 
     `positions` int64 [S, N]; `equity_micro` int64 [N] holds the cash and gets the positions' value. That is rounded to whole
-    micro-units of the quote, so that sums are of integers.
+    micro-units of the quote, so that sums are of integers. `eased` [N] is what `leverage` would be, never negative, if what
+    went out by `money` in the window, less what came in, were still there.
     """
     notional_micro = np.zeros(len(equity_micro), np.int64)
     for s in range(len(symbols)):
@@ -81,23 +85,42 @@ def value_accounts(symbols: Any, positions: Any, holders: Any, equity_micro: Any
     for a in range(len(leverage)):
         if notional_micro[a] == 0:
             leverage[a] = 0.0
-        elif equity_micro[a] > 0:
-            leverage[a] = min(notional_micro[a] / equity_micro[a], MAX_LEVERAGE)
-        else:
-            leverage[a] = -MAX_LEVERAGE
+            eased[a] = 0.0
+            continue
+        leverage[a] = _leverage(notional_micro[a], equity_micro[a])
+        eased[a] = abs(_leverage(notional_micro[a], equity_micro[a] + forced.withdrawn(money[a])))
 
 
 @njit(cache=True, nogil=True)
-def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leverage: Any, out: Any) -> tuple[int, int]:
+def _leverage(notional_micro: int, equity_micro: int) -> float:
+    if equity_micro > 0:
+        return float(min(notional_micro / equity_micro, MAX_LEVERAGE))
+    return -MAX_LEVERAGE
+
+
+@njit(cache=True, nogil=True)
+def close_accounts(
+    symbol: Any,
+    positions: Any,
+    holders: Any,
+    opening: Any,
+    leverage: Any,
+    eased: Any,
+    money: Any,
+    lot_usd: float,
+    out: Any,
+    accounts: Any,
+    amounts: Any,
+    whole: Any,
+) -> int:
     """Writes one symbol's account metrics into `out` [M] and makes its `positions` [N] the next window's `opening` [N].
 
-    `leverage` is that of `value_accounts`. Holders without a position any more leave the list. Returns (open interest in
-    lots, account with the largest position or -1).
+    `leverage`, `eased` and `lot_usd` are those of `value_accounts`. Holders without a position any more leave the list. Who
+    holds, grew, shrank and withdrew most goes into `accounts`, `amounts` and `whole` of `monitor.metrics.actors`. Returns the
+    open interest in lots.
     """
     long_lots = 0
     short_lots = 0
-    top_lots = 0
-    top_account = -1
     underwater = 0
     weighted = 0.0
     new_lots = 0
@@ -109,6 +132,8 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leve
         a = holders[i]["account"]
         position = positions[a]
         grown = _grown(opening[a], position)
+        actors.offer(accounts, amounts, whole, actors.REDUCED, a, float(_grown(position, opening[a])))
+        actors.offer(accounts, amounts, whole, actors.WITHDRAWN, a, forced.withdrawn(money[a]) / 1e6)
         opening[a] = position
         if position == 0:
             holders[a]["listed"] = 0
@@ -125,14 +150,15 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leve
             longs += 1
         else:
             short_lots += lots
-        if lots > top_lots or (lots == top_lots and a < top_account):
-            top_lots = lots
-            top_account = a
+        actors.offer(accounts, amounts, whole, actors.POSITION, a, float(lots))
+        added = grown * abs(leverage[a]) + (lots - grown) * (abs(leverage[a]) - eased[a])
+        actors.offer(accounts, amounts, whole, actors.EXPOSURE, a, added * lot_usd)
         weighted += abs(leverage[a]) * lots
         new_lots += grown
         new_weighted += abs(leverage[a]) * grown
     symbol["holders"] = kept
     open_interest = max(long_lots, short_lots)
+    whole[actors.POSITION] = open_interest
     out[_POSITIONS] = kept
     out[_UNDERWATER] = underwater
     out[_NEW] = new_weighted / new_lots if new_lots > 0 else np.nan
@@ -143,9 +169,9 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leve
         out[_WEIGHTED] = np.nan
         out[_TOP_SHARE] = np.nan
         out[_HHI] = np.nan
-        return open_interest, top_account
+        return open_interest
     out[_WEIGHTED] = weighted / (long_lots + short_lots)
-    out[_TOP_SHARE] = top_lots / open_interest
+    out[_TOP_SHARE] = amounts[actors.POSITION, 0] / open_interest
     out[_SKEW] = (2 * longs - kept) / kept
     long_squares = 0.0
     short_squares = 0.0
@@ -159,7 +185,7 @@ def close_accounts(symbol: Any, positions: Any, holders: Any, opening: Any, leve
     ranked = np.sort(ranks[:kept])
     out[_P50] = min(ranked[(kept + 1) // 2 - 1], MAX_LEVERAGE)
     out[_P90] = min(ranked[(9 * kept + 9) // 10 - 1], MAX_LEVERAGE)
-    return open_interest, top_account
+    return open_interest
 
 
 @njit(cache=True, nogil=True)

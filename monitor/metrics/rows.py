@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
 
+from monitor.metrics.actors import CANCELS, MEASURES, POSITION, TOP, Actors
 from monitor.metrics.catalogue import METRIC_NAMES
 
 if TYPE_CHECKING:
     from monitor.metrics.windows import Block
 
 Phase = Literal["HISTORY", "LIVE", "REPLAY", "DRILL"]
+
+_ACTORS: Final[dict[str, pl.DataType]] = {
+    f"{part}_{measure}": kind
+    for measure in MEASURES
+    for part, kind in (("who", pl.Array(pl.Int64(), TOP)), ("top", pl.Array(pl.Float64(), TOP)), ("all", pl.Float64()))
+}
+_FIRST: Final = {"cancel": CANCELS, "position": POSITION}
 
 SCHEMA: Final[dict[str, pl.DataType]] = {
     "window_index": pl.Int64(),
@@ -30,8 +39,13 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
     **dict.fromkeys(METRIC_NAMES, pl.Float64()),
     "top_cancel_account": pl.Int64(),
     "top_position_account": pl.Int64(),
+    **_ACTORS,
 }
-"""Columns of the rows and of `metrics.parquet`. Times are UTC nanoseconds, start inclusive, end exclusive."""
+"""Columns of the rows and of `metrics.parquet`. Times are UTC nanoseconds, start inclusive, end exclusive. For each measure of
+`monitor.metrics.actors`: `who_` did most of it (-1: fewer did), how much (`top_`), and what all did together (`all_`)."""
+
+ROW_BYTES: Final = 8 * (len(METRIC_NAMES) + len(MEASURES) * (2 * TOP + 1))
+"""What a row takes in memory, about."""
 
 
 class RowsError(ValueError):
@@ -53,12 +67,13 @@ def block_rows(block: Block, symbols: Sequence[str], phase: Phase) -> pl.DataFra
         raise RowsError(f"the block has {n} symbols, not the {len(symbols)} of {', '.join(symbols)}")
     ends = np.repeat(block.window_end_ns, n)
     values = pl.from_numpy(block.values.reshape(windows * n, metrics), schema=list(METRIC_NAMES))
-    accounts = pl.DataFrame(
-        {
-            "top_cancel_account": block.top_cancel_account.reshape(-1),
-            "top_position_account": block.top_position_account.reshape(-1),
-        }
-    )
+    first = {f"top_{name}_account": block.actors.accounts[:, :, at, 0].reshape(-1) for name, at in _FIRST.items()}
+    who, top, whole = (array.reshape(windows * n, len(MEASURES), -1) for array in block.actors)
+    actors = {
+        name: array
+        for q, measure in enumerate(MEASURES)
+        for name, array in ((f"who_{measure}", who[:, q]), (f"top_{measure}", top[:, q]), (f"all_{measure}", whole[:, q, 0]))
+    }
     return pl.DataFrame(
         [
             pl.Series("window_index", np.repeat(block.window_index, n)),
@@ -67,7 +82,8 @@ def block_rows(block: Block, symbols: Sequence[str], phase: Phase) -> pl.DataFra
             pl.repeat(phase, windows * n, dtype=pl.String, eager=True).alias("phase"),
             pl.Series("symbol", list(symbols) * windows, dtype=pl.String),
             *values.select(pl.all().fill_nan(None)),
-            *accounts.select(pl.when(pl.all() >= 0).then(pl.all())),
+            *pl.DataFrame(first).select(pl.when(pl.all() >= 0).then(pl.all())),
+            *pl.DataFrame(actors, schema=_ACTORS).with_columns(cs.float().fill_nan(None)),
         ]
     )
 
@@ -115,6 +131,15 @@ def to_windows(rows: pl.DataFrame, symbols: Sequence[str]) -> Windows:
         raise RowsError("the rows' windows do not rise, or one lacks a symbol")
     values = rows.select(pl.col(METRIC_NAMES).fill_null(np.nan)).to_numpy(order="c").reshape(-1, n, len(METRIC_NAMES))
     return Windows(index[:, 0].copy(), ends[:, 0].copy(), values)
+
+
+def to_actors(rows: pl.DataFrame, windows: int, symbols: int) -> Actors:
+    """Who did most, of rows that are those of so many windows and symbols (`to_windows`)."""
+    who, top, whole = (
+        np.stack([rows[f"{part}_{measure}"].to_numpy() for measure in MEASURES], axis=1).reshape(windows, symbols, *shape)
+        for part, shape in (("who", (len(MEASURES), TOP)), ("top", (len(MEASURES), TOP)), ("all", (len(MEASURES),)))
+    )
+    return Actors(who, top, whole)
 
 
 def _check(rows: pl.DataFrame) -> None:

@@ -31,6 +31,7 @@ from engine.book import BookStatus, Capacity, new_books
 from engine.contract import EVENT_DTYPE
 from engine.instruments import Instrument
 from monitor.metrics import cancels, depth, forced, kernel, leverage
+from monitor.metrics.actors import Actors, new_account_flow, new_actors
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 from monitor.metrics.watermark import LONGEST_STEP_NS, Released, Watermark
 
@@ -64,10 +65,8 @@ class Block:
     """[W], window_index · step."""
     values: FloatArray
     """[W, S, M], NaN where a metric is missing: always the same NaN, so equal rows are equal bytes."""
-    top_cancel_account: IntArray
-    """[W, S], the account with the most cancels, the lowest number among equals; -1 without one."""
-    top_position_account: IntArray
-    """[W, S], the account with the largest position, the lowest number among equals; -1 without one."""
+    actors: Actors
+    """Who did most in each window and symbol."""
     boards: Boards | None
     """The books as the last window closed, None in a part that was cut off before it."""
 
@@ -79,8 +78,7 @@ class Block:
             window_index=self.window_index[part],
             window_end_ns=self.window_end_ns[part],
             values=self.values[part],
-            top_cancel_account=self.top_cancel_account[part],
-            top_position_account=self.top_position_account[part],
+            actors=self.actors.at(part),
             boards=self.boards if stop >= len(self.window_index) else None,
         )
 
@@ -147,7 +145,8 @@ class WindowEngine:
             state["value_usd"] = instrument.notional_micro / 1e6
             state["notional_micro"] = instrument.notional_micro
         self._books = new_books(capacity, n)
-        self._account_flow = cancels.new_account_flow(n, known_accounts)
+        self._account_flow = new_account_flow(n, known_accounts)
+        self._active = np.zeros((n, known_accounts), np.int64)
         self._prints = cancels.new_prints(n, levels="orders" not in capabilities)
         self._positions = np.zeros((n, known_accounts), np.int64)
         self._holders = np.zeros((n, known_accounts), leverage.HOLDER_DTYPE)
@@ -228,6 +227,7 @@ class WindowEngine:
             "symbols": self._symbols,
             "books": self._books,
             "account_flow": self._account_flow,
+            "active": self._active,
             "prints": self._prints,
             "positions": self._positions,
             "holders": self._holders,
@@ -243,7 +243,7 @@ class WindowEngine:
         n = len(self._instruments)
         index = np.zeros(windows, np.int64)
         values = np.full((windows, n, len(METRIC_NAMES)), np.nan)
-        top_accounts = np.full((2, windows, n), -1, np.int64)
+        top = new_actors(windows, n)
         kernel.run(
             *released,
             until,
@@ -252,6 +252,7 @@ class WindowEngine:
             self._symbols,
             self._books,
             self._account_flow,
+            self._active,
             self._prints,
             self._positions,
             self._holders,
@@ -263,10 +264,12 @@ class WindowEngine:
             self._statuses,
             index,
             values,
-            top_accounts,
+            top,
         )
         if windows == 0:
             return None
+        if not self._settings[0]["accounts"]:
+            top.whole[:] = np.nan
         values[:, :, self._missing] = np.nan
         values[np.isnan(values)] = np.nan  # an undefined operation's NaN may have its sign bit set
         boards = Boards(
@@ -275,7 +278,7 @@ class WindowEngine:
             self._symbols["board_price"].copy(),
             self._symbols["board_lots"].copy(),
         )
-        return Block(self._step_ns, index, index * self._step_ns, values, top_accounts[0], top_accounts[1], boards)
+        return Block(self._step_ns, index, index * self._step_ns, values, top, boards)
 
 
 def _joined(first: Block, rest: Block) -> Block:
@@ -285,8 +288,7 @@ def _joined(first: Block, rest: Block) -> Block:
         window_index=np.concatenate([first.window_index, rest.window_index]),
         window_end_ns=np.concatenate([first.window_end_ns, rest.window_end_ns]),
         values=np.concatenate([first.values, rest.values]),
-        top_cancel_account=np.concatenate([first.top_cancel_account, rest.top_cancel_account]),
-        top_position_account=np.concatenate([first.top_position_account, rest.top_position_account]),
+        actors=first.actors.then(rest.actors),
     )
 
 

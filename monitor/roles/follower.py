@@ -18,7 +18,8 @@ from monitor.bus.commit import Ack, Output, SetValue, Value
 from monitor.bus.position import START, Position
 from monitor.bus.snapshots import Snapshot, from_redis, to_sets
 from monitor.bus.streams import Entry, OrderedReader, read_between
-from monitor.metrics.rows import decode_rows, to_windows
+from monitor.metrics.actors import Actors
+from monitor.metrics.rows import decode_rows, to_actors, to_windows
 from monitor.roles.runtime import Role, log
 
 if TYPE_CHECKING:
@@ -34,15 +35,14 @@ BLOCK_MS: Final = 250
 
 
 class Blob(NamedTuple):
-    """One blob of metric rows, decoded: `values` [W, S, M], NaN where missing, and accounts [W, S], -1 for none."""
+    """One blob of metric rows, decoded: `values` [W, S, M], NaN where missing, and who did most."""
 
     position: Position
     phase: str
     window_index: npt.NDArray[np.int64]
     window_end_ns: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
-    top_cancel_account: npt.NDArray[np.int64]
-    top_position_account: npt.NDArray[np.int64]
+    actors: Actors
 
 
 class Follower(Protocol):
@@ -113,9 +113,8 @@ def decode(entry: Entry, meta: RunMeta) -> Blob:
     """The metric rows of one entry of `metrics`."""
     rows = decode_rows(entry.fields[b"rows"])
     windows = to_windows(rows, meta.symbols)
-    shape = (len(windows.window_index), len(meta.symbols))
-    accounts = [rows[name].fill_null(-1).to_numpy().reshape(shape) for name in ("top_cancel_account", "top_position_account")]
-    return Blob(entry.position, entry.fields[b"phase"].decode(), *windows, *accounts)
+    actors = to_actors(rows, len(windows.window_index), len(meta.symbols))
+    return Blob(entry.position, entry.fields[b"phase"].decode(), *windows, actors)
 
 
 def items_json(items: list[Any]) -> bytes:

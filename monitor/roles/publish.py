@@ -12,8 +12,7 @@ import numpy as np
 
 from monitor.bus.commit import Output, SetValue, Value
 from monitor.bus.position import START, Position
-from monitor.metrics.catalogue import METRIC_NAMES
-from monitor.metrics.rows import encode_block
+from monitor.metrics.rows import ROW_BYTES, encode_block
 from monitor.roles.follower import SCHEMA_VERSION
 from monitor.roles.runtime import Role
 
@@ -58,8 +57,7 @@ class Publisher:
         self._wall_ns = wall_ns
         self._counters = counters
         self._is_drill = is_drill
-        row_bytes = len(meta.instruments) * len(METRIC_NAMES) * 8
-        self._most_windows = max(1, min(BLOB_WINDOWS, BLOB_BYTES // row_bytes))
+        self._most_windows = max(1, min(BLOB_WINDOWS, BLOB_BYTES // (len(meta.instruments) * ROW_BYTES)))
         self._pending: list[Block] = []
         self._pending_windows = 0
         self._since = 0.0

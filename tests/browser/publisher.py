@@ -19,13 +19,16 @@ from redis import Redis
 from monitor.bus.keys import Keys
 from monitor.bus.position import Position
 from monitor.guardrails.pack import load_core
+from monitor.metrics.actors import MEASURES, TOP
 from monitor.metrics.catalogue import METRIC_NAMES
-from monitor.metrics.rows import encode_rows
+from monitor.metrics.rows import SCHEMA, encode_rows
 
 SYMBOLS = ("BTC-PERP", "ETH-PERP", "SOL-PERP", "XRP-PERP", "DOGE-PERP", "AVAX-PERP", "LINK-PERP", "LTC-PERP")
 PRICES = (64_210.5, 3_120.25, 148.31, 0.5213, 0.1234, 31.07, 14.92, 81.4)
 START_WINDOW = 1_772_000_000
 STEP_NS = 1_000_000_000
+
+_NOBODY = {f"who_{measure}": [-1] * TOP for measure in MEASURES} | {f"top_{measure}": [0.0] * TOP for measure in MEASURES}
 
 FEATURES = {
     "cancels": [
@@ -142,16 +145,8 @@ class FakeRun:
                     "phase": self.phase,
                     "symbol": symbol,
                 }
-                rows.append({**head, **row, "late": 0.0, "gaps": 0.0, "top_cancel_account": None, "top_position_account": None})
-        schema = {
-            "window_index": pl.Int64,
-            "window_start_ns": pl.Int64,
-            "window_end_ns": pl.Int64,
-            "phase": pl.String,
-            "symbol": pl.String,
-        }
-        schema |= dict.fromkeys(METRIC_NAMES, pl.Float64) | {"top_cancel_account": pl.Int64, "top_position_account": pl.Int64}
-        return encode_rows(pl.DataFrame(rows, schema=schema))
+                rows.append({**dict.fromkeys(SCHEMA), **_NOBODY, **head, **row, "late": 0.0, "gaps": 0.0})
+        return encode_rows(pl.DataFrame(rows, schema=SCHEMA))
 
     def _book(self, s: int) -> bytes:
         price, window = self._price(s, self.window), self.window

@@ -12,6 +12,7 @@ from engine.simulation.scenarios import SCENARIOS
 from monitor.cli import main
 from monitor.config import FilesSpec, RunConfig, VenueSpec
 from monitor.guardrails.pack import load_core
+from monitor.metrics.actors import MEASURES
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 from monitor.sources import Capability
 from monitor.sources.catalogue import SOURCES, told
@@ -33,6 +34,10 @@ def metrics_table():
     head = ["| metric | family | unit | needs | what it is |", "|---|---|---|---|---|"]
     rows = [f"| `{m.name}` | {m.family} | {m.unit} | {m.needs or '-'} | {m.formula.replace('|', '∣')} |" for m in CATALOGUE]
     return "\n".join(head + rows)
+
+
+def measures_table():
+    return "\n".join(["| measure | what it is |", "|---|---|", *(f"| `{name}` | {told} |" for name, told in MEASURES.items())])
 
 
 def guardrails_table():
@@ -83,7 +88,13 @@ def test_the_drills_page_holds_the_scenarios_of_the_code():
 
 
 @pytest.mark.parametrize(
-    ("name", "table"), [("metrics", metrics_table()), ("guardrails", guardrails_table()), ("sources", sources_table())]
+    ("name", "table"),
+    [
+        ("metrics", metrics_table()),
+        ("measures", measures_table()),
+        ("guardrails", guardrails_table()),
+        ("sources", sources_table()),
+    ],
 )
 def test_the_readme_holds_the_tables_of_the_code(name, table):
     assert between(name) == table, f"put this into the README's part {name}:\n\n{table}\n"

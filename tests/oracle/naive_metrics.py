@@ -1,6 +1,6 @@
 """The metrics of `monitor.metrics` once more, slowly: dictionaries, sorting and scanning, written from the catalogue's words.
 
-Shares the codes of the contract and the names of the columns with the real thing, and nothing else.
+Shares the codes of the contract and the names of the columns and measures with the real thing, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import statistics
 from collections import Counter
 
 from engine.contract import AccountLevel, EventFlag, EventKind, LedgerLine, Reason, Reference
+from monitor.metrics.actors import MEASURES
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 
 HOUR = 3_600_000_000_000
@@ -68,7 +69,7 @@ class Symbol:
         self.count = Counter()
         self.lives = []
         self.cancel_times = []
-        self.cancels_by = Counter()
+        self.did = {measure: Counter() for measure in MEASURES}
         self.stretches = []
         self.samples = []
         self.returns = []
@@ -173,7 +174,7 @@ class Symbol:
 
 
 class NaiveMetrics:
-    """Feed events one by one; `rows` collects (window index, one dictionary a symbol, top accounts)."""
+    """Feed events one by one; `rows` collects (window index, one dictionary a symbol, what each account did by measure)."""
 
     def __init__(self, instruments, capabilities, accounts, step_ns, lateness_ns):
         self.symbols = [Symbol(instrument) for instrument in instruments]
@@ -183,7 +184,7 @@ class NaiveMetrics:
         self.accounts = accounts if "accounts" in capabilities else 0
         self.cash = [0] * self.accounts
         self.levels = Counter()
-        self.equity = {}
+        self.equity, self.notional = {}, {}
         self.money = Counter()
         self.positions = [Counter() for _ in instruments]
         self.opening = [Counter() for _ in instruments]
@@ -328,6 +329,7 @@ class NaiveMetrics:
             if 0 <= event["account"] < self.accounts:
                 symbol.count["retries"] += time - symbol.refused.get(event["account"], -math.inf) <= 1e9
                 symbol.refused[event["account"]] = time
+                symbol.did["rejects"][event["account"]] += 1
         if kind == EventKind.ASSIGN:
             self.assign(symbol, s, event, late)
         if kind == EventKind.TRADE and not snapshot:
@@ -353,6 +355,10 @@ class NaiveMetrics:
                 symbol.count["liquidations"] += 1
                 symbol.count["liquidated_lots"] += lots
                 symbol.values["short" if side == 0 else "long"] += lots * price
+            if 0 <= event["account"] < self.accounts:
+                symbol.did["taken_lots"][event["account"]] += lots
+                if event["flags"] & EventFlag.LIQUIDATION:
+                    symbol.did["forced_lots"][event["account"]] += lots
         self.refer(symbol, Reference.LAST, price * MICRO, event["ts_ns"])
         if "orders" not in self.capabilities and not event["flags"] & EventFlag.HIDDEN:
             self.explain(symbol, (1 - side, price), lots, time)
@@ -368,6 +374,8 @@ class NaiveMetrics:
     def assign(self, symbol, s, event, late):
         if not late and event["code"] == Reason.TAKEOVER:
             symbol.count["takeovers"] += 1
+            if 0 <= event["contra_account"] < self.accounts:
+                symbol.did["forced_lots"][event["contra_account"]] += event["qty"]
         if not late and event["code"] == Reason.DELEVERAGED:
             symbol.count["deleveraged_lots"] += event["qty"]
         lots = event["qty"] if event["side"] == 0 else -event["qty"]
@@ -414,13 +422,16 @@ class NaiveMetrics:
                 self.count_cancel(symbol, side, lots, near, time)
                 symbol.count["replaces"] += Reason(event["code"]) in (Reason.AMENDED, Reason.REPLACED)
                 if 0 <= event["account"] < self.accounts:
-                    symbol.cancels_by[event["account"]] += 1
+                    symbol.did["cancels"][event["account"]] += 1
+                    symbol.did["near_cancelled_lots"][event["account"]] += lots * near
                     bought = side == 1  # the other side's fill
                     symbol.count["after_fill"] += time - symbol.filled.get((event["account"], bought), -math.inf) <= 1e9
                 if order and order[3] is not None:
                     life = max(event["ts_ns"] - order[3], 0)
                     symbol.count["fleeting"] += life < 100_000_000
                     symbol.count["slow_fleeting"] += life < 2_000_000_000
+                    if 0 <= event["account"] < self.accounts:
+                        symbol.did["slow_fleeting_cancels"][event["account"]] += life < 2_000_000_000
                     if lots >= order[2]:
                         symbol.lives.append(life)
             self.reduce(symbol, event["order_id"], lots)
@@ -524,8 +535,8 @@ class NaiveMetrics:
                     row[metric.name] = math.nan
             assert set(row) == set(METRIC_NAMES)
             out.append(row)
-            held = {a: abs(p) for a, p in self.positions[s].items() if p}
-            tops.append((self.top(symbol.cancels_by), self.top(held)))
+            self.holders_did(symbol, s, values[s], leverage)
+            tops.append({measure: +did for measure, did in symbol.did.items()})
             symbol.begin()
             self.opening[s] = Counter(self.positions[s])
         self.money.clear()
@@ -533,9 +544,24 @@ class NaiveMetrics:
         self.busy = False
         self.samples_taken = 0
 
+    def holders_did(self, symbol, s, value, leverage):
+        for a in symbol.touched_accounts | set(self.opening[s]) | set(self.positions[s]):
+            before, now = self.opening[s][a], self.positions[s][a]
+            if not (before or now or a in symbol.touched_accounts):
+                continue
+            kept = min(abs(before), abs(now)) if before * now > 0 else 0
+            withdrawn = max(self.money[a, "out"] - self.money[a, "in"], 0)
+            symbol.did["withdrawn_usd"][a] = withdrawn / 1e6
+            symbol.did["reduced_lots"][a] = abs(before) - kept
+            symbol.did["position_lots"][a] = abs(now)
+            if now:
+                notional, now_x = self.notional[a], leverage.get(a, (0.0, False))[0]
+                eased = self.ratio(notional, self.equity[a] + withdrawn)
+                symbol.did["exposure_usd"][a] = ((abs(now) - kept) * now_x + kept * (now_x - eased)) * value
+
     @staticmethod
-    def top(amounts):
-        return min(amounts, key=lambda a: (-amounts[a], a)) if amounts else -1
+    def ratio(notional, equity):
+        return 0.0 if not notional else min(notional / equity, 125.0) if equity > 0 else 125.0
 
     def close_flow(self, symbol, end, row):
         count = symbol.count
@@ -560,7 +586,7 @@ class NaiveMetrics:
         row["fleeting_cancels"] = count["fleeting"]
         row["order_to_trade_ratio"] = (count["adds"] + count["cancels"]) / max(count["trades"], 1) - 1
         row["lifetime_p50_ms"] = statistics.median_low(symbol.lives) / 1e6 if symbol.lives else math.nan
-        share = max(symbol.cancels_by.values(), default=0)
+        share = max(symbol.did["cancels"].values(), default=0)
         row["top_cancel_share"] = share / count["cancels"] if count["cancels"] else math.nan
 
     def close_depth(self, symbol, row):
@@ -661,6 +687,7 @@ class NaiveMetrics:
             worth = [round(p[a] * (1e6 * value)) for p, value in zip(self.positions, values, strict=True)]
             notional, equity = sum(map(abs, worth)), self.cash[a] + sum(worth)
             self.equity[a] = equity
+            self.notional[a] = notional
             if notional:
                 out[a] = (min(notional / equity, 125.0) if equity > 0 else 125.0, equity <= 0)
         return out

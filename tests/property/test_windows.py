@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.metrics.actors import MEASURES, TOP
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 from monitor.sources import ALL_CAPABILITIES
 from tests.oracle.event_streams import START_NS, level_stream, order_stream
@@ -18,15 +19,16 @@ lateness = st.sampled_from([0, 50_000_000, 1_500_000_000])
 
 
 def run(engine, events, cuts=()):
-    """(index, values, top cancel, top position) of all windows of the stream cut at `cuts`."""
+    """(index, values, and who did most: accounts, amounts, whole) of all windows of the stream cut at `cuts`."""
     blocks = [engine.push(part) for part in np.split(events, sorted(cuts))] + [engine.finish()]
     return joined(blocks)
 
 
 def joined(blocks):
     blocks = [block for block in blocks if block is not None]
-    names = ("window_index", "values", "top_cancel_account", "top_position_account")
-    return [np.concatenate([getattr(block, name) for block in blocks]) for name in names] if blocks else None
+    if not blocks:
+        return None
+    return [np.concatenate(arrays) for arrays in zip(*((b.window_index, b.values, *b.actors) for b in blocks), strict=True)]
 
 
 def as_bytes(result):
@@ -39,7 +41,7 @@ def compare_with_naive(events, capabilities, lateness_ns, step_ns=SECOND):
         naive.push(event)
     naive.finish()
     engine = new_engine(capabilities, lateness_ns, step_ns)
-    index, values, top_cancel, top_position = run(engine, events)
+    index, values, *top = run(engine, events)
     assert index.tolist() == [window for window, _, _ in naive.rows]
     expected = np.array([[[row[name] for name in METRIC_NAMES] for row in rows] for _, rows, _ in naive.rows])
     # Medians of lifetimes are within half a bin; all else differs by the order of float sums alone.
@@ -48,12 +50,31 @@ def compare_with_naive(events, capabilities, lateness_ns, step_ns=SECOND):
     wrong = ~(near | (np.isnan(values) & np.isnan(expected)))
     found = [(int(index[w]), s, METRIC_NAMES[m], values[w, s, m], expected[w, s, m]) for w, s, m in np.argwhere(wrong)]
     assert not found, found[:10]
-    tops = np.array([tops for _, _, tops in naive.rows])
     if "accounts" in capabilities:
-        assert top_cancel.tolist() == tops[:, :, 0].tolist()
-        assert top_position.tolist() == tops[:, :, 1].tolist()
+        compare_actors([did for _, _, did in naive.rows], *top)
+    else:
+        assert (top[0] == -1).all()
+        assert not top[1].any()
+        assert np.isnan(top[2]).all()
     counters = engine.counters()
     assert (counters["late"], counters["skipped_windows"], counters["wrong_times"]) == (naive.late, naive.skipped, naive.wrong)
+
+
+def compare_actors(expected, accounts, amounts, whole):
+    for w, s, q in np.ndindex(whole.shape):
+        measure = list(MEASURES)[q]
+        did = expected[w][s][measure]
+        where = (w, s, measure, did)
+        if measure != "position_lots":  # open interest, which is a metric, is its whole
+            assert whole[w, s, q] == pytest.approx(sum(did.values()), rel=1e-9, abs=1e-7), where
+        most = sorted(did.items(), key=lambda item: (-item[1], item[0]))[:TOP]
+        assert amounts[w, s, q, : len(most)].tolist() == pytest.approx([x for _, x in most], rel=1e-9, abs=1e-7), where
+        assert (accounts[w, s, q, len(most) :] == -1).all(), where
+        named = accounts[w, s, q, : len(most)].tolist()
+        if measure in ("exposure_usd", "withdrawn_usd"):  # floats: what is equal but for rounding may change places
+            assert [did[a] for a in named] == pytest.approx([x for _, x in most], rel=1e-9, abs=1e-7), where
+        else:
+            assert named == [a for a, _ in most], where
 
 
 @settings(max_examples=25, deadline=None)
@@ -110,7 +131,7 @@ def test_every_event_of_the_flow_counts_exactly_once(seed, lateness_ns):
     events["flags"] = 0
     events = events[np.isin(events["kind"], ORDER_FLOW)]  # now everything with a symbol is either in its window or late
     engine = new_engine(ALL_CAPABILITIES, lateness_ns)
-    _, values, _, _ = run(engine, events)
+    _, values, *_ = run(engine, events)
     counted = values[:, :, METRIC_NAMES.index("messages")].sum() + values[:, :, METRIC_NAMES.index("late")].sum()
     assert counted == (events["symbol"] < len(INSTRUMENTS)).sum()
     assert engine.counters()["events"] == len(events)
@@ -122,7 +143,7 @@ def test_every_metric_is_given_by_a_source_that_can(orders):
     events = order_stream(3, n=16_000, mean_ns=10_000_000) if orders else level_stream(3, n=16_000, mean_ns=10_000_000)
     # A calm clock: some metrics want minutes of trading behind them.
     events["ts_ns"] = START_NS + np.arange(len(events)) * 10_000_000
-    _, values, _, _ = run(new_engine(capabilities, 0), events)
+    _, values, *_ = run(new_engine(capabilities, 0), events)
     given_ = set(np.array(METRIC_NAMES)[np.isfinite(values).any(axis=(0, 1))])
     assert given_ == {metric.name for metric in CATALOGUE if metric.told_by(capabilities)}
     assert not np.isinf(values).any()

@@ -14,6 +14,7 @@ from monitor.bus.meta import SCHEMA_VERSION, RunMeta, write_meta
 from monitor.bus.position import START, Position
 from monitor.bus.server import start_server
 from monitor.config import FilesSpec, RunConfig
+from monitor.metrics.actors import new_actors
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.rows import encode_block
 from monitor.metrics.windows import Block
@@ -66,14 +67,17 @@ def publish(config, values, pieces):
     keys = Keys(config.run_id)
     instruments = tuple(load_pack("core").instrument(symbol) for symbol in SYMBOLS)
     write_meta(role.redis, keys, RunMeta(SCHEMA_VERSION, "files", instruments, ("book",), 8, STEP_NS, None, None))
-    accounts = np.full(values.shape[:2], 7)
+    actors = new_actors(*values.shape[:2])
+    actors.accounts[:, :, :, 0] = 7
+    cancels = np.nan_to_num(values[:, :, METRIC_NAMES.index("cancels"), None])
+    actors.amounts[:, :, :, 0], actors.whole[:] = 0.5 * cancels, cancels
     start = 0
     for size in pieces:
         index = np.arange(start + 1, min(start + size, len(values)) + 1)
         if len(index) == 0:
             break
         cut = slice(start, start + len(index))
-        block = Block(STEP_NS, index, index * STEP_NS, values[cut], accounts[cut], accounts[cut], None)
+        block = Block(STEP_NS, index, index * STEP_NS, values[cut], actors.at(cut), None)
         at = Position(int(index[-1]))
         fields = {
             "prev": str(role.committer.position),

@@ -100,7 +100,7 @@ def test_flow_counts_of_an_order_feed():
     expected = {
         "messages": 11, "adds": 4, "added_lots": 28, "cancels": 4, "cancels_buy": 3, "cancels_sell": 1, "cancels_near": 3,
         "cancelled_lots": 9, "fleeting_cancels": 1, "trades": 2, "traded_lots": 5, "rejects": 1, "order_to_trade_ratio": 3.0,
-        "top_cancel_share": 0.5, "top_cancel_account": 2,
+        "top_cancel_share": 0.5,
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
     # Two orders were cancelled in full, after 200 and 300 ms.
@@ -114,13 +114,14 @@ def test_ratios_without_anything_to_divide_by():
     row = measure([*QUOTES, clock(1_000), clock(2_000)])[1]
     assert row["order_to_trade_ratio"] == -1
     assert missing(row, "lifetime_p50_ms", "top_cancel_share")
-    assert row["top_cancel_account"] == -1
+    assert row["who_cancels"] == {}
 
 
 def test_the_lowest_account_is_the_top_one_among_equals():
     orders = [add(1, 10 + account, BUY, 9_900, 1, account=account) for account in (4, 3, 1)]
     row = measure([*QUOTES, *orders, *(cancel(2, 10 + a, BUY, 9_900, 1, account=a) for a in (4, 3, 1)), clock(1_000)])[0]
-    assert (row["top_cancel_account"], row["top_cancel_share"]) == (1, pytest.approx(1 / 3))
+    assert list(row["who_cancels"].items()) == [(1, 1), (3, 1), (4, 1)]
+    assert row["top_cancel_share"] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("life_ns", [0, 1, 63, 64, 65, 127, 128, 1_000, 999_999_937, 3_600 * 10**9, 2**52 - 1])
@@ -312,7 +313,8 @@ def test_leverage_is_notional_over_equity_across_symbols():
     weighted = (9 * leverage[0] + 8 * leverage[1] + 1 * leverage[2]) / 18
     assert first["leverage_weighted"] == pytest.approx(weighted)
     assert first["leverage_new"] == pytest.approx(weighted)
-    assert (first["positions"], first["underwater"], first["top_position_account"]) == (3, 0, 0)
+    assert (first["positions"], first["underwater"]) == (3, 0)
+    assert first["who_position_lots"] == {0: 9, 1: 8, 2: 1}
     assert first["top_position_share"] == 1
     assert first["hhi_open_interest"] == 1
     assert first["open_interest_usd"] == pytest.approx(900)
@@ -367,10 +369,63 @@ def test_reported_open_interest_goes_before_a_rebuilt_one():
 
 def test_nobody_with_a_position():
     row = measure([*QUOTES, clock(1_000)])[0]
-    assert (row["positions"], row["underwater"], row["top_position_account"]) == (0, 0, -1)
+    assert (row["positions"], row["underwater"], row["who_position_lots"]) == (0, 0, {})
     assert missing(
         row, "leverage_p50", "leverage_p90", "leverage_weighted", "leverage_new", "top_position_share", "hhi_open_interest"
     )
+
+
+def test_who_added_exposure_grew_or_withdrew():
+    start = [
+        *wallets(1_000, 100, 50, 1_000),
+        reference(0, Reference.MARK, 10_000_000_000),
+        trade(1, BUY, 10_000, 4, taker=0, maker=1),
+    ]
+    events = [
+        *start,
+        clock(1_000),
+        trade(1_100, BUY, 10_000, 1, taker=2, maker=3),
+        transfer(1_200, 0, -900_000_000),
+        clock(2_000),
+    ]
+    first, second = measure(events)
+    assert first["who_exposure_usd"] == pytest.approx({1: 400 * 4.0, 0: 400 * 0.4})
+    # Account 0 did not trade, but with 100 left its 400 are at leverage 4 instead of 0.4.
+    assert second["who_exposure_usd"] == pytest.approx({0: 400 * (4.0 - 0.4), 2: 100 * 2.0, 3: 100 * 0.1})
+    assert list(second["who_exposure_usd"]) == [0, 2, 3]
+    assert second["who_withdrawn_usd"] == {0: 900}
+    assert second["who_taken_lots"] == {2: 1}
+
+
+def test_who_was_forced_out_and_whose_position_shrank():
+    fills = [
+        *wallets(90, 90, 90),
+        trade(1, BUY, 100, 5, taker=0, maker=1),
+        trade(2, BUY, 100, 3, taker=2, maker=1),
+        clock(1_000),
+    ]
+    forced = [
+        trade(1_100, SELL, 100, 2, taker=0, maker=1, flags=EventFlag.LIQUIDATION),
+        {"ts_ns": at(1_200), "kind": EventKind.ASSIGN, "code": Reason.TAKEOVER, "symbol": 0, "side": BUY, "qty": 3}
+        | {"account": 4, "contra_account": 2, "leaves": 0},
+        clock(2_000),
+    ]
+    row = measure([*fills, *forced])[1]
+    assert row["who_forced_lots"] == {2: 3, 0: 2}
+    assert row["who_reduced_lots"] == {2: 3, 0: 2, 1: 2}
+    assert row["who_position_lots"] == {1: 6, 0: 3, 4: 3}
+
+
+def test_who_was_refused_and_whose_orders_left_the_touch():
+    orders = [add(100, 10, BUY, 9_999, 7, account=3), add(100, 11, BUY, 9_000, 50, account=4)]
+    gone = [cancel(300, 10, BUY, 9_999, 7, account=3), cancel(301, 11, BUY, 9_000, 50, account=4)]
+    refused = [
+        {"ts_ns": at(400 + n), "kind": EventKind.REJECT, "symbol": 0, "account": 2, "code": Reason.BAD_TICK} for n in (0, 1)
+    ]
+    row = measure([*QUOTES, *orders, *gone, *refused, clock(1_000)])[0]
+    assert row["who_near_cancelled_lots"] == {3: 7}
+    assert row["who_slow_fleeting_cancels"] == {3: 1, 4: 1}
+    assert row["who_rejects"] == {2: 2}
 
 
 # ---- prices ----

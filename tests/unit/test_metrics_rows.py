@@ -7,8 +7,19 @@ import numpy as np
 import polars as pl
 import pytest
 
+from monitor.metrics.actors import CANCELS, MEASURES, POSITION, TOP, Actors
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES, column
-from monitor.metrics.rows import SCHEMA, RowsError, block_rows, decode_rows, empty_rows, encode_block, encode_rows, to_windows
+from monitor.metrics.rows import (
+    SCHEMA,
+    RowsError,
+    block_rows,
+    decode_rows,
+    empty_rows,
+    encode_block,
+    encode_rows,
+    to_actors,
+    to_windows,
+)
 from monitor.metrics.windows import Block
 from monitor.sources import ALL_CAPABILITIES
 
@@ -22,8 +33,10 @@ def new_block(first=1_700_000_001, windows=4, seed=1):
     values = rng.normal(size=(windows, len(SYMBOLS), len(METRIC_NAMES)))
     values[rng.random(values.shape) < 0.3] = np.nan
     values[0, 0, :4] = [0.0, -0.0, 5e-324, 1.7e308]
-    accounts = rng.integers(-1, 5, (2, windows, len(SYMBOLS)))
-    return Block(SECOND, index, index * SECOND, values, accounts[0], accounts[1], None)
+    did = (windows, len(SYMBOLS), len(MEASURES))
+    whole = np.where(rng.random(did) < 0.3, np.nan, 9.0)
+    actors = Actors(rng.integers(-1, 5, (*did, TOP)), rng.random((*did, TOP)), whole)
+    return Block(SECOND, index, index * SECOND, values, actors, None)
 
 
 def test_a_block_comes_back_to_the_bit():
@@ -35,6 +48,9 @@ def test_a_block_comes_back_to_the_bit():
     assert windows.values.flags.c_contiguous
     assert windows.window_index.tolist() == np.concatenate([block.window_index for block in blocks]).tolist()
     assert windows.window_end_ns.tolist() == (windows.window_index * SECOND).tolist()
+    actors = to_actors(rows, len(windows.window_index), len(SYMBOLS))
+    for array, parts in zip(actors, zip(*(block.actors for block in blocks), strict=True), strict=True):
+        assert array.tobytes() == np.concatenate(parts).tobytes()
 
 
 def test_rows_stand_by_window_and_then_by_symbol_with_nulls_for_what_is_missing():
@@ -46,11 +62,9 @@ def test_rows_stand_by_window_and_then_by_symbol_with_nulls_for_what_is_missing(
     assert rows["phase"].unique().to_list() == ["HISTORY"]
     assert rows.select(METRIC_NAMES).null_count().sum_horizontal().item() == np.isnan(block.values).sum()
     assert not rows.select(pl.any_horizontal(pl.col(METRIC_NAMES).is_nan().any())).item()
-    assert rows["top_cancel_account"].null_count() == (block.top_cancel_account < 0).sum()
-    assert (
-        rows["top_position_account"].drop_nulls().to_list()
-        == block.top_position_account[block.top_position_account >= 0].tolist()
-    )
+    assert rows["top_cancel_account"].fill_null(-1).to_list() == block.actors.accounts[:, :, CANCELS, 0].ravel().tolist()
+    assert rows["top_position_account"].fill_null(-1).to_list() == block.actors.accounts[:, :, POSITION, 0].ravel().tolist()
+    assert rows["all_cancels"].null_count() == np.isnan(block.actors.whole[:, :, CANCELS]).sum()
 
 
 def test_a_block_in_parts_is_the_same_table():

@@ -10,8 +10,9 @@ from monitor.bus.meta import SCHEMA_VERSION, RunMeta
 from monitor.bus.position import Position
 from monitor.bus.server import start_server
 from monitor.config import FilesSpec, RunConfig
+from monitor.metrics.actors import new_actors
 from monitor.metrics.catalogue import METRIC_NAMES
-from monitor.metrics.rows import decode_rows
+from monitor.metrics.rows import ROW_BYTES, decode_rows
 from monitor.metrics.windows import Block
 from monitor.roles import publish
 from monitor.roles.publish import Publisher
@@ -51,9 +52,8 @@ def start(server, tmp_path):
 
 def block(first, last):
     index = np.arange(first, last + 1)
-    none = np.full((len(index), 1), -1)
     values = np.broadcast_to(index[:, None, None].astype(float), (len(index), 1, len(METRIC_NAMES)))
-    return Block(S, index, index * S, np.ascontiguousarray(values), none, none, None)
+    return Block(S, index, index * S, np.ascontiguousarray(values), new_actors(len(index), 1), None)
 
 
 def blobs(role):
@@ -93,7 +93,7 @@ def test_a_recording_is_a_replay(start):
 
 
 def test_blobs_stay_within_their_bytes(start, monkeypatch):
-    monkeypatch.setattr(publish, "BLOB_BYTES", len(METRIC_NAMES) * 8 * 10)
+    monkeypatch.setattr(publish, "BLOB_BYTES", ROW_BYTES * 10)
     role, publisher = start(live_from=None)
     publisher.add(block(1, 25))
     publisher.flush()

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import sys
 import tempfile
 import time
 
-import numpy as np
 import pytest
 
-from models.anomaly import Anomaly
 from monitor.config import FilesSpec, RunConfig, VenueSpec
-from monitor.incidents.evidence import Evidence
-from monitor.incidents.expected import Calendar
 from monitor.launch import state_dir
-from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.roles import children, kernels
 from monitor.roles.children import STRIKES, Child
 from monitor.roles.kernels import is_warm, mark_warm
@@ -166,26 +160,3 @@ def test_what_killed_runs_left_goes_and_what_running_ones_have_stays(tmp_path, m
             assert first.exists()
             assert first != second
     assert list(tmp_path.iterdir()) == []
-
-
-def anomaly(family, start, end):
-    return Anomaly(start * S, end * S, (end - start) * 1000, "B", None, family, "", "", 1.0, 1.0, 0.001, ())
-
-
-def test_the_accounts_behind_a_burst_are_those_of_its_own_windows():
-    evidence = Evidence(("A", "B"), 60, Calendar())
-    at = {name: k for k, name in enumerate(METRIC_NAMES)}
-    # (cancels, largest share, its account) of symbol B, a window each
-    for end, (cancels, share, account) in enumerate([(500, 1.0, 9), (10, 0.5, 1), (30, 0.8, 2), (np.nan, np.nan, -1)], start=1):
-        values = np.full((2, len(METRIC_NAMES)), np.nan)
-        values[1, at["cancels"]], values[1, at["top_cancel_share"]] = cancels, share
-        values[1, at["open_interest_usd"]], values[1, at["top_position_share"]] = 1000.0, 0.25
-        evidence.see(end * S, values, np.array([-1, account]), np.array([-1, 5]))
-        evidence = pickle.loads(pickle.dumps(evidence))
-    found = evidence.attach(anomaly("cancels", 1, 4), "LIVE")
-    assert [(one.account, one.metric, one.share) for one in found.accounts] == [(2, "cancels", 24 / 40), (1, "cancels", 5 / 40)]
-    assert found.phase == "LIVE"
-    positions = evidence.attach(anomaly("leverage", 1, 4), "LIVE").accounts
-    assert [(one.account, one.share) for one in positions] == [(5, 0.25)]
-    assert evidence.attach(anomaly("depth", 1, 4), "LIVE").accounts == ()
-    assert evidence.attach(anomaly("cancels", 3, 4), "LIVE").accounts == ()

@@ -37,6 +37,9 @@ _FORMAT = click.option(
     "--format", "format_", type=click.Choice(get_args(Format)), default="auto", show_default=True,
     help="Format of the recordings; auto recognises it by content.",
 )  # fmt: skip
+_CALENDAR = click.option(
+    "--calendar", type=click.Path(path_type=Path, dir_okay=False), metavar="TOML", help="File of what is planned and expected."
+)
 _NO_BROWSER = click.option("--no-browser", is_flag=True, help="Do not open the board in a browser.")
 
 
@@ -66,9 +69,17 @@ def main() -> None:
 )
 @_PORT
 @_OUT
+@_CALENDAR
 @_NO_BROWSER
 def demo(
-    seed: int, duration: int | None, headless: bool, journal: Path | None, port: int, out: Path | None, no_browser: bool
+    seed: int,
+    duration: int | None,
+    headless: bool,
+    journal: Path | None,
+    port: int,
+    out: Path | None,
+    calendar: Path | None,
+    no_browser: bool,
 ) -> None:
     """Runs the built-in venue with three injected incidents, and shows it on the board.
 
@@ -77,7 +88,8 @@ def demo(
     prepare()
     kept = None if journal is None else str(journal.absolute())
     source = VenueSpec(seed, DEMO_START_NS, HISTORY_SECONDS, duration, kept)
-    sys.exit(carry_out(source, speed="1x", out=out, port=None if headless else port, browser=not (headless or no_browser)))
+    shown = None if headless else port
+    sys.exit(carry_out(source, speed="1x", out=out, port=shown, browser=not (headless or no_browser), calendar=calendar))
 
 
 @main.command()
@@ -94,9 +106,17 @@ def demo(
 @click.option("--board", is_flag=True, help="Show the run on the board, which stays up after the end until Ctrl-C.")
 @_PORT
 @_OUT
+@_CALENDAR
 @_NO_BROWSER
 def replay(
-    files: tuple[Path, ...], format_: Format, speed: str, board: bool, port: int, out: Path | None, no_browser: bool
+    files: tuple[Path, ...],
+    format_: Format,
+    speed: str,
+    board: bool,
+    port: int,
+    out: Path | None,
+    calendar: Path | None,
+    no_browser: bool,
 ) -> None:
     """Runs recorded files through the whole path; several files are one run."""
     prepare()
@@ -111,7 +131,8 @@ def replay(
     except SourceError as error:
         raise Wrong(str(error)) from error
     source = FilesSpec(paths=tuple(str(path.absolute()) for path in files), format=format_)
-    sys.exit(carry_out(source, speed=speed, out=out, port=port if board else None, browser=board and not no_browser))
+    shown = port if board else None
+    sys.exit(carry_out(source, speed=speed, out=out, port=shown, browser=board and not no_browser, calendar=calendar))
 
 
 @main.command()
@@ -129,6 +150,7 @@ def replay(
 )
 @click.option("--url", metavar="WS", help="Scheme and host instead of the venue's, such as wss://testnet.example.")
 @click.option("--rest-url", metavar="HTTP", help="The same of its REST interface.")
+@_CALENDAR
 @_NO_BROWSER
 def watch(
     venue: LiveVenue,
@@ -140,6 +162,7 @@ def watch(
     record: Path | None,
     url: str | None,
     rest_url: str | None,
+    calendar: Path | None,
     no_browser: bool,
 ) -> None:
     """Watches the live public streams of a venue.
@@ -156,7 +179,8 @@ def watch(
         raise Wrong("a symbol was given twice; give each once")
     kept = None if record is None else str(record.absolute())
     source = LiveSpec(venue, symbols, duration, kept, url, rest_url)
-    sys.exit(carry_out(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser)))
+    shown = None if headless else port
+    sys.exit(carry_out(source, speed="max", out=out, port=shown, browser=not (headless or no_browser), calendar=calendar))
 
 
 @main.command()
@@ -167,6 +191,7 @@ def watch(
 @click.option("--headless", is_flag=True, help="No board.")
 @_PORT
 @_OUT
+@_CALENDAR
 @_NO_BROWSER
 def ingest(
     description: Path,
@@ -176,6 +201,7 @@ def ingest(
     headless: bool,
     port: int,
     out: Path | None,
+    calendar: Path | None,
     no_browser: bool,
 ) -> None:
     """Watches what a venue sends itself: events under the contract, over HTTP or a Redis stream.
@@ -206,7 +232,8 @@ def ingest(
         os.environ.get("REDIS_URL") if stream is not None else None,
         None if record is None else str(record.absolute()),
     )
-    sys.exit(carry_out(source, speed="max", out=out, port=None if headless else port, browser=not (headless or no_browser)))
+    shown = None if headless else port
+    sys.exit(carry_out(source, speed="max", out=out, port=shown, browser=not (headless or no_browser), calendar=calendar))
 
 
 @main.command()

@@ -14,6 +14,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from monitor.incidents.planned import Planned
+
 STEP_NS: Final = 1_000_000_000
 """Length of a window. Longer ones are built from these, never recomputed from events."""
 
@@ -160,6 +162,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         msgspec.Meta(description="Server to use; null starts an own one. The supervisor fills it in before roles read it."),
     ] = None
+    planned: Annotated[
+        tuple[Planned, ...], msgspec.Meta(description="What was planned and is to be expected (`--calendar`).")
+    ] = ()
     snapshot_key: Annotated[
         str,
         msgspec.Meta(

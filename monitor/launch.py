@@ -15,6 +15,7 @@ from typing import Final
 import click
 
 from monitor.config import RunConfig, Spec
+from monitor.incidents.planned import PlannedError, load_planned
 from monitor.roles.kernels import CacheError, use_cache
 
 DEMO_START_NS: Final = 1_767_225_600_000_000_000
@@ -37,11 +38,17 @@ class Wrong(click.ClickException):
         click.echo(f"perpwatch: {self.message}", err=True)
 
 
-def carry_out(source: Spec, *, speed: str, out: Path | None, port: int | None, browser: bool) -> int:
+def carry_out(
+    source: Spec, *, speed: str, out: Path | None, port: int | None, browser: bool, calendar: Path | None = None
+) -> int:
     """Carries out one run in a state folder of its own; returns its exit code. Raises Wrong for what can be said in a line."""
     from monitor.bus.server import ServerError
     from monitor.roles.supervisor import RunError, run
 
+    try:
+        planned = () if calendar is None else load_planned(calendar)
+    except PlannedError as error:
+        raise Wrong(str(error)) from error
     with state_dir() as folder:
         config = RunConfig(
             run_id=folder.name,
@@ -51,6 +58,7 @@ def carry_out(source: Spec, *, speed: str, out: Path | None, port: int | None, b
             out_dir=None if out is None else str(out.absolute()),
             board_port=port,
             redis_url=os.environ.get("REDIS_URL") or None,
+            planned=planned,
         )
         try:
             code = run(config, on_board=_open_board if browser else _show_board)

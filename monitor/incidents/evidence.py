@@ -24,6 +24,9 @@ from monitor.metrics.actors import MEASURES, Actors
 LONGEST_WINDOWS: Final = 60
 """Windows that evidence is to be kept for: at least as many as the longest window of a detector has."""
 
+EXPECTED: Final = "expected"
+"""Kind of a depth line that a known time explains."""
+
 _MOST_ACCOUNTS: Final = 3
 
 _OF_FAMILY: Final = {
@@ -60,6 +63,8 @@ class Windows(Protocol):
 
     @property
     def window_end_ns(self) -> Ints: ...
+    @property
+    def values(self) -> npt.NDArray[np.float64]: ...
     @property
     def actors(self) -> Actors: ...
 
@@ -103,6 +108,7 @@ class Evidence:
         left = iter(found)
         anomaly = next(left, None)
         for w, end_ns in enumerate(windows.window_end_ns.tolist()):
+            self._calendar.see(end_ns, windows.values[w])
             self.see(end_ns, windows.actors.at(w))
             while anomaly is not None and anomaly.window_end_ns == end_ns:
                 lines.append(self.attach(anomaly, phase))
@@ -114,7 +120,10 @@ class Evidence:
     def attach(self, anomaly: Anomaly, phase: str) -> RankedAnomaly:
         """`anomaly` with the accounts behind it; its last window must be the one seen last."""
         fields = {name: getattr(anomaly, name) for name in Anomaly.__struct_fields__}
-        return RankedAnomaly(**{**fields, "phase": phase}, accounts=self._behind(anomaly), expected=self._calendar.why(anomaly))
+        expected = self._calendar.why(anomaly)
+        if expected and anomaly.family == "depth":
+            fields["kind"] = EXPECTED
+        return RankedAnomaly(**{**fields, "phase": phase}, accounts=self._behind(anomaly), expected=expected)
 
     def _behind(self, anomaly: Anomaly) -> tuple[Account, ...]:
         symbol = self._symbol_at[anomaly.symbol]

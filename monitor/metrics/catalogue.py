@@ -47,6 +47,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = tuple(
         ("late", "count", "", "events that arrived after their window had closed, counted where they arrived"),
         ("gaps", "count", "", "GAP events of the symbol, or of no symbol"),
         ("crossed_ms", "ms", "book", "time within the window in which best bid ≥ best ask"),
+        ("closed_ms", "ms", "ops", "time within the window in which the venue said that the symbol is not open to all orders"),
         ("book_age_ms", "ms", "book", "window end − time of the last event that touched the book"),
         ("feed_lag_ms", "ms", "arrival", "longest way of a message: arrival − the venue's time in it, by their own clocks"),
     ])

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
+from engine.contract import SymbolState
 from monitor.metrics.catalogue import column
 
 DATA_DTYPE: Final = np.dtype(
@@ -16,16 +17,22 @@ DATA_DTYPE: Final = np.dtype(
         ("gaps", "<i8"),
         ("touched_ns", "<i8"),
         ("touched", "<i8"),
+        ("closed", "<i8"),
+        ("closed_from_ns", "<i8"),
+        ("closed_ns", "<i8"),
         ("lag_ns", "<i8"),
         ("lagged", "<i8"),
     ]
 )
 """One symbol's window; `touched_ns` is the time of the last event that touched the book, if `touched`; `lag_ns` the longest
-way of a message, if `lagged`."""
+way of a message, if `lagged`; `closed_ns` how long it was not open, without what has gone by since `closed_from_ns` if it is
+`closed` now."""
 
+_OPEN: Final = int(SymbolState.OPEN)
 _MESSAGES: Final = column("messages")
 _LATE: Final = column("late")
 _GAPS: Final = column("gaps")
+_CLOSED: Final = column("closed_ms")
 _BOOK_AGE: Final = column("book_age_ms")
 _FEED_LAG: Final = column("feed_lag_ms")
 
@@ -49,11 +56,26 @@ def on_lag(data: Any, lag_ns: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def close(data: Any, end_ns: int, out: Any) -> None:
+def on_state(data: Any, state: int, now_ns: int) -> None:
+    """The venue puts the symbol into a `SymbolState`."""
+    if data["closed"]:
+        data["closed_ns"] += now_ns - data["closed_from_ns"]
+    data["closed"] = state != _OPEN
+    data["closed_from_ns"] = now_ns
+
+
+@njit(cache=True, nogil=True)
+def close(data: Any, end_ns: int, step_ns: int, out: Any) -> None:
     """Writes the family's metrics, but the time crossed, into `out` [M] and starts the next window."""
     out[_MESSAGES] = data["messages"]
     out[_LATE] = data["late"]
     out[_GAPS] = data["gaps"]
+    if data["closed"]:
+        # Windows that were left out in between are nobody's.
+        data["closed_ns"] += end_ns - max(data["closed_from_ns"], end_ns - step_ns)
+        data["closed_from_ns"] = end_ns
+    out[_CLOSED] = data["closed_ns"] / 1e6
+    data["closed_ns"] = 0
     out[_BOOK_AGE] = (end_ns - data["touched_ns"]) / 1e6 if data["touched"] else np.nan
     out[_FEED_LAG] = data["lag_ns"] / 1e6 if data["lagged"] else np.nan
     data["lagged"] = 0

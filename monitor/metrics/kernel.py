@@ -75,6 +75,7 @@ _REFERENCE: Final = int(EventKind.REFERENCE)
 _TRANSFER: Final = int(EventKind.TRANSFER)
 _CLOCK: Final = int(EventKind.CLOCK)
 _GAP: Final = int(EventKind.GAP)
+_STATE: Final = int(EventKind.STATE)
 _ACK: Final = int(EventKind.ACK)
 _LEDGER: Final = int(EventKind.LEDGER)
 _ASSIGN: Final = int(EventKind.ASSIGN)
@@ -291,7 +292,7 @@ def _close(
         _sample(symbol, books[s], depth.SAMPLES, rules["deep"])
         depth.settle(symbol["depth"], end_ns)
         mid = symbol["depth"]["mid"] if depth.two_sided(symbol["depth"]) else 0.0
-        data.close(symbol["data"], end_ns, out)
+        data.close(symbol["data"], end_ns, rules["step_ns"], out)
         accounts, amounts, whole = top.accounts[row, s], top.amounts[row, s], top.whole[row, s]
         actors.close(symbol, account_flow[s], active[s], accounts, amounts, whole)
         cancels.close(symbol["flow"], amounts[actors.CANCELS, 0], out)
@@ -414,6 +415,8 @@ def _apply(
     symbol["data"]["late"] += late
     if kind == _GAP:
         symbol["data"]["gaps"] += 1
+    elif kind == _STATE:
+        data.on_state(symbol["data"], event["code"], now_ns)
     elif kind == _REFERENCE and event["code"] == _FEED_LAG:
         data.on_lag(symbol["data"], event["price"])
     elif kind == _REFERENCE:

@@ -16,15 +16,16 @@ from monitor.roles.runtime import Role, run_role
 if TYPE_CHECKING:
     from monitor.bus.keys import Keys
     from monitor.bus.meta import RunMeta
+    from monitor.incidents.planned import Planned
 
 
 class Scorer:
     """A `Follower` around the detectors."""
 
-    def __init__(self, keys: Keys, meta: RunMeta) -> None:
+    def __init__(self, keys: Keys, meta: RunMeta, planned: tuple[Planned, ...] = ()) -> None:
         self._keys = keys
         self._panel = Panel(meta.symbols, METRIC_NAMES, meta.step_ns)
-        self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS, Calendar(meta.instruments))
+        self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS, Calendar(meta.instruments, planned))
 
     def process(self, blob: Blob) -> tuple[list[Output], list[SetValue]]:
         found = self._panel.process(blob.window_index, blob.values)
@@ -42,7 +43,7 @@ class Scorer:
 def main(role: Role) -> None:
     meta = role.wait_for_meta()
     if meta is not None:
-        follow(role, meta, Scorer(role.keys, meta), role.keys.anomalies)
+        follow(role, meta, Scorer(role.keys, meta, role.config.planned), role.keys.anomalies)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def order_stream(seed, n=250, symbols=2, accounts=5, mean_ns=30_000_000, latenes
         elif kind == "stranger":
             event |= {"kind": EventKind.CANCEL, "order_id": 10**9 + i, "symbol": int(rng.integers(symbols + 1))}
         else:
-            event["kind"] = EventKind.DONE
+            event |= {"kind": EventKind.STATE, "code": int(rng.integers(5))} if i % 2 else {"kind": EventKind.DONE}
         rows.append(event)
     return events_of(rows)
 

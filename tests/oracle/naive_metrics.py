@@ -63,6 +63,7 @@ class Symbol:
         self.shares = []
         self.fallen = [None, None]
         self.filled, self.refused = {}, {}
+        self.states = [(0, 0)]
         self.begin()
 
     def begin(self):
@@ -317,6 +318,8 @@ class NaiveMetrics:
         counts = not late and not snapshot
         if kind == EventKind.GAP:
             symbol.count["gaps"] += 1
+        if kind == EventKind.STATE:
+            symbol.states.append((time, event["code"]))
         if kind == EventKind.REFERENCE and event["code"] == Reference.FEED_LAG:
             symbol.lags.append(event["price"])
         elif kind == EventKind.REFERENCE:
@@ -566,6 +569,10 @@ class NaiveMetrics:
     def close_flow(self, symbol, end, row):
         count = symbol.count
         row["messages"], row["late"], row["gaps"] = count["messages"], count["late"], count["gaps"]
+        shut = 0
+        for (since, state), (until, _) in zip(symbol.states, [*symbol.states[1:], (end, 0)], strict=True):
+            shut += max(0, until - max(since, end - self.step)) if state else 0
+        row["closed_ms"] = shut / 1e6
         row["book_age_ms"] = (end - symbol.touched) / 1e6 if symbol.touched is not None else math.nan
         for name in ("adds", "cancels", "cancels_buy", "cancels_near", "rejects", "added_lots", "cancelled_lots", "trades"):
             row[name] = count[name]

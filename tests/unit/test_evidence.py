@@ -11,6 +11,7 @@ from models.anomaly import Anomaly, Contribution
 from monitor.incidents.evidence import LONGEST_WINDOWS, Account, Evidence
 from monitor.incidents.expected import Calendar
 from monitor.metrics.actors import MEASURES, new_actors
+from monitor.metrics.catalogue import METRIC_NAMES
 
 SECOND = 1_000_000_000
 FIRST = 1_700_000_000
@@ -33,7 +34,8 @@ def windows(*told, first=FIRST):
                 actors.accounts[at][k], actors.amounts[at][k] = account, amount
             actors.whole[at] = sum(did.values()) + 10
     index = first + np.arange(len(told))
-    return SimpleNamespace(window_end_ns=index * SECOND, actors=actors)
+    values = np.zeros((len(told), len(SYMBOLS), len(METRIC_NAMES)))
+    return SimpleNamespace(window_end_ns=index * SECOND, values=values, actors=actors)
 
 
 def line(window, feature, family="leverage", seconds=1, value=9.0, low=0.0):

@@ -9,6 +9,10 @@ import msgspec
 
 from models.anomaly import Anomaly
 
+ALARM_RATE: Final = 1e-5
+"""A line at or below this stated false-alarm rate is an alarm, unless it says why it was to be expected or is of a kind that is
+context only. A day has 86,400 windows a symbol, and what is unusual lasts for some: about one false event a symbol and day."""
+
 EVENT_GAP_NS: Final = 30_000_000_000
 """Lines of one symbol, account and family no further apart than this are one event."""
 

@@ -1,13 +1,12 @@
 """What the whole market does: the symbols of a panel taken together, as one entity.
 
-Cancels, depth, positions and prices of all symbols are added up or averaged, and looked at as those of a single symbol are.
-So a move that no symbol shows alone, and all show a little, is found; what is left of a symbol once all others are accounted
-for is its own part (`models.conditional`).
+Cancels, depth, leverage and prices of the symbol in the middle (the median) are looked at as those of a single symbol are: what
+half of the symbols do is the market's, however wild one of them is. So a move that no symbol shows alone, and all show a little,
+is found; what is left of a symbol once all others are accounted for is its own part (`models.conditional`).
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,33 +23,23 @@ LENGTHS: Final = (10, 30)
 """Window lengths in rows: a market moves more slowly than one of its symbols."""
 
 
-class Over(IntEnum):
-    """How the symbols' values make the market's; symbols without one are left out."""
-
-    SUM = 0
-    MEAN = 1
-    SIZE = 2
-    """The mean of the absolute values."""
-    LEAST = 3
-
-
 class _Column(NamedTuple):
     metric: str
-    over: Over
     parts: tuple[str, ...] = ()
-    """With it, the sum of these is taken relative to `metric` first."""
+    """With it, the mean of these relative to `metric` is taken instead."""
+    size: bool = False
+    """The absolute value counts."""
 
 
 _COLUMNS: Final = {
-    "market_trades": _Column("trades", Over.SUM),
-    "market_cancels": _Column("cancels", Over.SUM),
-    "market_rejects": _Column("rejects", Over.SUM),
-    "market_depth": _Column("usual_depth_usd", Over.MEAN, ("depth_bid_5_usd", "depth_ask_5_usd")),
-    "market_open_interest_usd": _Column("open_interest_usd", Over.SUM),
-    "market_leverage": _Column("leverage_weighted", Over.MEAN),
-    "market_return_bps": _Column("return_bps", Over.MEAN),
-    "market_basis_bps": _Column("mid_index_bps", Over.SIZE),
-    "market_index_age_ms": _Column("index_age_ms", Over.LEAST),
+    "market_trades": _Column("trades"),
+    "market_cancels": _Column("cancels"),
+    "market_rejects": _Column("rejects"),
+    "market_depth": _Column("usual_depth_usd", ("depth_bid_5_usd", "depth_ask_5_usd")),
+    "market_leverage": _Column("leverage_weighted"),
+    "market_return_bps": _Column("return_bps"),
+    "market_basis_bps": _Column("mid_index_bps", size=True),
+    "market_index_age_ms": _Column("index_age_ms"),
 }
 COLUMNS: Final = tuple(_COLUMNS)
 
@@ -58,18 +47,12 @@ READS: Final = {
     "market_cancels": ("cancels",),
     "market_rejects": ("rejects",),
     "market_depth": ("depth_bid_5_usd", "depth_ask_5_usd"),
-    "market_open_interest_change_bps": ("open_interest_usd",),
     "market_leverage_change_bps": ("leverage_weighted",),
     "market_vol_bps": ("realised_vol_bps", "return_bps"),
     "market_basis_bps": ("mid_index_bps",),
     "market_index_age_ms": ("index_age_ms",),
 }
 """Which metrics of the symbols each feature is made of."""
-
-
-def _change(name: str, column: str, side: Side, floor: float) -> Feature:
-    inputs = (Input(column, How.LAST), Input(column, How.BEFORE))
-    return Feature(name, Transform.LOG_CHANGE, inputs, "bps", side, prior=floor, floor=floor)
 
 
 MARKET: Final = (
@@ -95,8 +78,11 @@ MARKET: Final = (
     Family(
         name="leverage",
         features=(
-            _change("market_open_interest_change_bps", "market_open_interest_usd", Side.BOTH, 30.0),
-            _change("market_leverage_change_bps", "market_leverage", Side.HIGH, 100.0),
+            Feature(
+                "market_leverage_change_bps", Transform.LOG_CHANGE,
+                (Input("market_leverage", How.LAST), Input("market_leverage", How.BEFORE)), "bps", Side.HIGH,
+                prior=100.0, floor=100.0,
+            ),
         ),
         context=(Feature("market_return_bps", Transform.LINEAR, (Input("market_return_bps", How.SUM),), "bps"),),
         half_life_s=3600,
@@ -138,13 +124,8 @@ def market_rows(values: Floats, metric_names: tuple[str, ...]) -> Floats:
             if column.parts:
                 parts = [values[:, :, at[name]] for name in column.parts]
                 x = sum(parts[1:], parts[0]) / (len(parts) * x)
-            known = np.isfinite(x)
-            count = known.sum(axis=1)
-            if column.over == Over.LEAST:
-                total = np.where(known, x, np.inf).min(axis=1)
-            else:
-                total = np.where(known, np.abs(x) if column.over == Over.SIZE else x, 0.0).sum(axis=1)
-                if column.over != Over.SUM:
-                    total = total / count
-        out[:, 0, c] = np.where(count >= FEWEST_SYMBOLS, total, np.nan)
+        known = np.isfinite(x)
+        enough = known.sum(axis=1) >= FEWEST_SYMBOLS
+        sure = np.where(known, np.abs(x) if column.size else x, np.nan)[enough]
+        out[enough, 0, c] = np.nanmedian(sure, axis=1)
     return out

@@ -29,6 +29,10 @@ EXPECTED: Final = "expected"
 
 _MOST_ACCOUNTS: Final = 3
 
+_MOST_FEATURES: Final = 2
+_TOLD: Final = 0.2
+"""How many features a sentence tells at most, and what share of the score a feature must have to be told."""
+
 _OF_FAMILY: Final = {
     "cancels": (actors.FLEETING, actors.CANCELS),
     "depth": (actors.NEAR_CANCELLED, actors.TAKEN),
@@ -84,6 +88,8 @@ class RankedAnomaly(Anomaly, frozen=True):
     accounts: tuple[Account, ...] = ()
     expected: str = ""
     """Why it was to be expected (`monitor.incidents.expected`), "" if it was not."""
+    says: str = ""
+    """What happened, who did it and what else is to be known, in one sentence."""
 
 
 class Evidence:
@@ -123,7 +129,9 @@ class Evidence:
         expected = self._calendar.why(anomaly)
         if expected and anomaly.family == "depth":
             fields["kind"] = EXPECTED
-        return RankedAnomaly(**{**fields, "phase": phase}, accounts=self._behind(anomaly), expected=expected)
+        accounts = self._behind(anomaly)
+        says = _sentence(anomaly, accounts)
+        return RankedAnomaly(**{**fields, "phase": phase}, accounts=accounts, expected=expected, says=says)
 
     def _behind(self, anomaly: Anomaly) -> tuple[Account, ...]:
         symbol = self._symbol_at[anomaly.symbol]
@@ -138,6 +146,16 @@ class Evidence:
                 if found:
                     return found
         return ()
+
+
+def _sentence(anomaly: Anomaly, accounts: tuple[Account, ...]) -> str:
+    """E.g. "cancels 172 a second against at most 10 expected; 61% of the cancels from account 117; half of the orders …"."""
+    first = [part for part in anomaly.contributions if part.says and part.contribution >= _TOLD * anomaly.score]
+    parts = [part.says for part in first[:_MOST_FEATURES]]
+    if accounts:
+        did = accounts[0].metric.removesuffix("_usd").removesuffix("_lots").replace("_", " ")
+        parts.append(f"{accounts[0].share:.0%} of {did} by account {accounts[0].account}")
+    return "; ".join((*parts, *anomaly.notes[:1]))
 
 
 def _asked(anomaly: Anomaly) -> tuple[tuple[int, ...], bool]:

@@ -8,8 +8,9 @@ import numpy as np
 
 from engine.simulation import Label
 from models.baselines.columns import WARM_UP
+from models.detectors.kinds import CONTEXT
 from models.detectors.reads import METRICS_OF
-from models.ranking import sort_key
+from models.ranking import ALARM_RATE, sort_key
 from monitor.drills.result import Drilled
 from monitor.guardrails.engine import Verdict
 from monitor.guardrails.verdict import Level
@@ -24,8 +25,6 @@ FAMILIES: Final = ("cancels", "depth", "leverage", "prices")
 MARKET: Final = "market"
 """Labels of this family are of the whole market: any family's line tells of them."""
 ALL_FAMILIES: Final = (*FAMILIES, MARKET)
-ALARM_RATE: Final = 1e-3
-"""A line at or below this stated false-alarm rate is an alarm, unless it says why it was to be expected."""
 FORCED: Final = frozenset((
     "liquidations", "liquidated_lots", "liquidated_long_usd", "liquidated_short_usd", "takeovers", "deleveraged_lots",
 ))  # fmt: skip
@@ -126,8 +125,13 @@ def reduced(run: Drilled, baselines: Baselines) -> Reduced:
 
 
 def tells(line: RankedAnomaly, family: str) -> bool:
-    """Whether a line speaks of the family."""
-    return family in (line.family, MARKET)
+    """Whether a line speaks of the family: a line of the market as a whole, of the one that its kind names."""
+    return family in (line.family, MARKET) or (line.family == MARKET and line.kind == family)
+
+
+def _is_context(line: RankedAnomaly) -> bool:
+    """Whether a line is no alarm, however rare."""
+    return bool(line.expected) or line.kind in CONTEXT
 
 
 def _ranking(run: Drilled, end_ns: Ints, family: str) -> tuple[Ranking, Bools]:
@@ -143,7 +147,7 @@ def _ranking(run: Drilled, end_ns: Ints, family: str) -> tuple[Ranking, Bools]:
             continue
         s = place[line.symbol]
         if (-line.false_alarm_rate, line.score) > (primary[w, s], secondary[w, s]):
-            primary[w, s], secondary[w, s], expected[w, s] = -line.false_alarm_rate, line.score, bool(line.expected)
+            primary[w, s], secondary[w, s], expected[w, s] = -line.false_alarm_rate, line.score, _is_context(line)
     return Ranking(primary, secondary), expected
 
 
@@ -156,7 +160,7 @@ def _named(run: Drilled, done: Reduced, label: Label) -> Named:
         if line.symbol == label.symbol
         and line.window_end_ns in ends
         and line.false_alarm_rate <= ALARM_RATE
-        and not line.expected
+        and not _is_context(line)
         and tells(line, label.family)
     ]
     if not lines or label.benign:

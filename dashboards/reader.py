@@ -171,7 +171,9 @@ class Reader:
         if position.is_end:
             self.model.end()
         else:
-            self.model.ranked(position.window, _json(fields[b"items"]), int(fields[b"done_wall_ns"]) / 1e6, now)
+            self.model.ranked(
+                position.window, _json(fields[b"items"]), _json(fields[b"events"]), int(fields[b"done_wall_ns"]) / 1e6, now
+            )
         return True
 
 

@@ -40,6 +40,15 @@ SERIES_IN_DELTA: Final = 20
 BOOK_LEVELS: Final = 10
 VERDICTS_SHOWN: Final = 50
 
+STATED_RATES: Final = (1e-2, 1e-3, 1e-4)
+"""Stated false-alarm rates of which the board says how often they came."""
+LINE_FAMILIES: Final = 5
+"""Families that can speak of a symbol in a window, the market as a whole included."""
+DAY_NS: Final = 86_400_000_000_000
+MEMBERS_SHOWN: Final = 8
+STANDING: Final = ("members", "more_members", "alert", "event_far_text", "shared")
+"""What a row shows of its event as it stands, beside its strongest line."""
+
 SERIES: Final = ("index_usd", "mark_usd", "last_usd", "mid_usd")
 """Metrics of the price lines, in the order in which their points are sent after the time."""
 
@@ -82,6 +91,10 @@ class ReadModel:
         self._states: list[Mapping[str, Any]] = []
         self._faults: dict[str, int] = {}
         self._unreadable = 0
+        self._first_ranked: int | None = None
+        self._lines_below = dict.fromkeys(STATED_RATES, 0)
+        self._alerts: dict[str, tuple[int, float]] = {}
+        self._odds: dict[str, Any] = {}
         self._delta: dict[str, Any] = {}
 
     # Intake -----------------------------------------------------------------------------------------------------------
@@ -124,11 +137,22 @@ class ReadModel:
         """Rank has passed the run's end on: nothing more will come."""
         self.status.ended = True
 
-    def ranked(self, last_window: int, anomalies: Iterable[Mapping[str, Any]], done_ms: float | None, now: float) -> None:
-        """Rank's final anomaly lines of one blob that ends at `last_window` (an index). `done_ms`: wall clock."""
+    def ranked(
+        self,
+        last_window: int,
+        anomalies: Iterable[Mapping[str, Any]],
+        events: Iterable[Mapping[str, Any]],
+        done_ms: float | None,
+        now: float,
+    ) -> None:
+        """Rank's final anomaly lines of one blob that ends at `last_window` (an index), and the events that they changed, as
+        they stand. `done_ms`: wall clock."""
         self.t_model_ms = done_ms
         for line in anomalies:
             self._line(line)
+        for event in events:
+            self._event(event)
+        self._count(last_window)
         self._advance("rank", last_window, now)
         self._scored_to_ms = last_window * self._step_ms
         self._delta["scored_to_ms"] = self._scored_to_ms
@@ -213,6 +237,7 @@ class ReadModel:
                 "covered": sorted(self._covered),
                 "scored_to_ms": self._scored_to_ms,
                 "books": self._books,
+                "odds": self._odds,
             },
         )
 
@@ -256,11 +281,38 @@ class ReadModel:
                 "first_ms": min(event["first_ms"], start_ms),
                 "last_ms": max(event["last_ms"], end_ms),
                 "windows": event["windows"] + 1,
+                **{name: event[name] for name in STANDING if name in event},
             }
         self._events[key] = row
         rows = self._delta.setdefault("rows", {})
         rows[key] = row
         self._cell(end_ms, symbol, family, strength(line["false_alarm_rate"]))
+        for stated in STATED_RATES:
+            self._lines_below[stated] += line["false_alarm_rate"] <= stated
+
+    def _event(self, event: Mapping[str, Any]) -> None:
+        """What became of an event, to the row that shows it; its row comes with its first line."""
+        row = self._events.get(clean(event["event"]))
+        if row is None:
+            return
+        row = {**row, **_standing(event)}
+        self._events[row["id"]] = row
+        self._delta.setdefault("rows", {})[row["id"]] = row
+        if event["alert"]:
+            self._alerts[row["id"]] = math.ceil(event["last_ns"] / DAY_NS), event["alert_rate"]
+
+    def _count(self, last_window: int) -> None:
+        """Stated against realised: how many cells of the panel were as unusual as stated rates let expect."""
+        self._first_ranked = last_window if self._first_ranked is None else self._first_ranked
+        cells = (last_window - self._first_ranked + 1) * len(self.symbols) * LINE_FAMILIES
+        day = math.ceil((self.status.event_time_ms or 0) * 1e6 / DAY_NS)
+        self._alerts = {key: told for key, told in self._alerts.items() if told[0] >= day}
+        odds = {
+            "alerts": len(self._alerts),
+            "rates": [[stated, round(stated * cells, 1), self._lines_below[stated]] for stated in STATED_RATES],
+        }
+        if odds != self._odds:
+            self._odds = self._delta["odds"] = odds
 
     def _cell(self, end_ms: float, symbol: str, family: str, value: float) -> None:
         bucket = math.ceil(end_ms / BUCKET_MS) - 1
@@ -317,6 +369,33 @@ def _row(key: str, symbol: str, family: str, line: Mapping[str, Any]) -> dict[st
         "rest": {"count": len(others), "sum": math.fsum(part["contribution"] for part in others)},
         "accounts": _accounts(line),
         "expected": clean(line.get("expected") or "", 160),
+        "says": clean(line.get("says") or "", 400),
+        "kind": clean(line.get("kind") or "", 24),
+        "notes": [clean(note, 160) for note in line.get("notes") or ()][:4],
+    }
+
+
+def _standing(event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event as its row shows it: who spoke, in which order, and whether it is an alert."""
+    members = [
+        {
+            "text": " ".join(part for part in (clean(one["family"], 16), clean(one["kind"], 24)) if part),
+            "symbol": clean_symbol(one["symbol"]),
+            "account": "" if one["account"] is None else clean(one["account"], 40),
+            "after_s": round(one["lag_ms"] / 1e3, 1),
+            "far_text": rate(one["false_alarm_rate"]),
+        }
+        for one in event["members"]
+    ]
+    alert = ""
+    if event["alert"]:
+        alert = f"alert {event['alert_number']} of the day" + (", over the budget" if event["over_budget"] else "")
+    return {
+        "members": members[:MEMBERS_SHOWN],
+        "more_members": len(members) - len(members[:MEMBERS_SHOWN]) + event["unlisted_members"],
+        "alert": alert,
+        "event_far_text": rate(event["false_alarm_rate"]),
+        "shared": "" if event["account"] is None else clean(event["account"], 40),
     }
 
 

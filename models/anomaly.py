@@ -37,7 +37,7 @@ class Anomaly(msgspec.Struct, frozen=True):
 
     `false_alarm_rate` is the conservative rate at which quiet windows score so high, all window lengths combined;
     `window_ms` is the length that spoke loudest, and `score`, `rarity` and `contributions` (largest first, adding up to the
-    score) are that length's. `event` is shared by the lines of one symbol and family within 30 s; ranking fills it.
+    score) are that length's. `event` is shared by the lines that belong together (`models.correlation`), which fills it.
     """
 
     window_start_ns: int

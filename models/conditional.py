@@ -48,6 +48,8 @@ RANGE = 2.0
 """The expected range is told as ± so many standard deviations."""
 LARGEST = 1e6
 """A feature or a regressor larger than this, on its own scale, is garbage and counts as missing."""
+STRIDE = 10
+"""Longer windows are learnt every so many rows, though they share rows then: with one a minute, an hour would teach nothing."""
 WARM_UP = 30
 """Windows of an entity that are learnt before its scores mean anything."""
 YOUNG = 300
@@ -179,7 +181,7 @@ def run(
     were learnt and where every feature is missing; and, each [T − first, S, F], its contributions, the values and the expected
     ranges in the features' units (NaN: missing). `given` [F] is the earlier feature that explains one, or -1.
     `young` bool [T − first, S] where a symbol is judged by what is usual for the others. Every row ends a window that is
-    scored; only those whose index is a multiple of `length` are learnt, so that no row is learnt twice.
+    scored; only those whose index is a multiple of `length`, at most of `STRIDE`, are learnt.
     """
     entities, features, k = rows.shape[1], prior.shape[0], slopes.shape[2]
     inputs = np.empty((entities, rows.shape[2]))
@@ -198,7 +200,7 @@ def run(
     for at in range(first, rows.shape[0]):
         w = at - first
         gather(rows, index, at, length, how, inputs)
-        learning = index[at] % length == 0
+        learning = index[at] % min(length, STRIDE) == 0
         for s in range(entities):
             context[0] = 1.0
             for j in range(1, k):

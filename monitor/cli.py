@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from monitor.config import SPEED_PATTERN, FilesSpec, Format, IngestSpec, LiveSpec, LiveVenue, VenueSpec
+from monitor.config import ALERT_BUDGET, SPEED_PATTERN, FilesSpec, Format, IngestSpec, LiveSpec, LiveVenue, VenueSpec
 from monitor.drill_cli import drill
 from monitor.evaluate_cli import evaluate
 from monitor.history_cli import history
@@ -40,6 +40,10 @@ _FORMAT = click.option(
 _CALENDAR = click.option(
     "--calendar", type=click.Path(path_type=Path, dir_okay=False), metavar="TOML", help="File of what is planned and expected."
 )
+_BUDGET = click.option(
+    "--alert-budget", type=click.FloatRange(min=0.0, min_open=True, max=1000.0), default=ALERT_BUDGET, show_default=True,
+    metavar="N", help="False alerts a day that are accepted for each symbol.",
+)  # fmt: skip
 _NO_BROWSER = click.option("--no-browser", is_flag=True, help="Do not open the board in a browser.")
 
 
@@ -70,6 +74,7 @@ def main() -> None:
 @_PORT
 @_OUT
 @_CALENDAR
+@_BUDGET
 @_NO_BROWSER
 def demo(
     seed: int,
@@ -79,6 +84,7 @@ def demo(
     port: int,
     out: Path | None,
     calendar: Path | None,
+    alert_budget: float,
     no_browser: bool,
 ) -> None:
     """Runs the built-in venue with three injected incidents, and shows it on the board.
@@ -89,7 +95,17 @@ def demo(
     kept = None if journal is None else str(journal.absolute())
     source = VenueSpec(seed, DEMO_START_NS, HISTORY_SECONDS, duration, kept)
     shown = None if headless else port
-    sys.exit(carry_out(source, speed="1x", out=out, port=shown, browser=not (headless or no_browser), calendar=calendar))
+    sys.exit(
+        carry_out(
+            source,
+            speed="1x",
+            out=out,
+            port=shown,
+            browser=not (headless or no_browser),
+            calendar=calendar,
+            alert_budget=alert_budget,
+        )
+    )
 
 
 @main.command()
@@ -107,6 +123,7 @@ def demo(
 @_PORT
 @_OUT
 @_CALENDAR
+@_BUDGET
 @_NO_BROWSER
 def replay(
     files: tuple[Path, ...],
@@ -116,6 +133,7 @@ def replay(
     port: int,
     out: Path | None,
     calendar: Path | None,
+    alert_budget: float,
     no_browser: bool,
 ) -> None:
     """Runs recorded files through the whole path; several files are one run."""
@@ -132,7 +150,17 @@ def replay(
         raise Wrong(str(error)) from error
     source = FilesSpec(paths=tuple(str(path.absolute()) for path in files), format=format_)
     shown = port if board else None
-    sys.exit(carry_out(source, speed=speed, out=out, port=shown, browser=board and not no_browser, calendar=calendar))
+    sys.exit(
+        carry_out(
+            source,
+            speed=speed,
+            out=out,
+            port=shown,
+            browser=board and not no_browser,
+            calendar=calendar,
+            alert_budget=alert_budget,
+        )
+    )
 
 
 @main.command()
@@ -151,6 +179,7 @@ def replay(
 @click.option("--url", metavar="WS", help="Scheme and host instead of the venue's, such as wss://testnet.example.")
 @click.option("--rest-url", metavar="HTTP", help="The same of its REST interface.")
 @_CALENDAR
+@_BUDGET
 @_NO_BROWSER
 def watch(
     venue: LiveVenue,
@@ -163,6 +192,7 @@ def watch(
     url: str | None,
     rest_url: str | None,
     calendar: Path | None,
+    alert_budget: float,
     no_browser: bool,
 ) -> None:
     """Watches the live public streams of a venue.
@@ -180,7 +210,17 @@ def watch(
     kept = None if record is None else str(record.absolute())
     source = LiveSpec(venue, symbols, duration, kept, url, rest_url)
     shown = None if headless else port
-    sys.exit(carry_out(source, speed="max", out=out, port=shown, browser=not (headless or no_browser), calendar=calendar))
+    sys.exit(
+        carry_out(
+            source,
+            speed="max",
+            out=out,
+            port=shown,
+            browser=not (headless or no_browser),
+            calendar=calendar,
+            alert_budget=alert_budget,
+        )
+    )
 
 
 @main.command()
@@ -192,6 +232,7 @@ def watch(
 @_PORT
 @_OUT
 @_CALENDAR
+@_BUDGET
 @_NO_BROWSER
 def ingest(
     description: Path,
@@ -202,6 +243,7 @@ def ingest(
     port: int,
     out: Path | None,
     calendar: Path | None,
+    alert_budget: float,
     no_browser: bool,
 ) -> None:
     """Watches what a venue sends itself: events under the contract, over HTTP or a Redis stream.
@@ -233,7 +275,17 @@ def ingest(
         None if record is None else str(record.absolute()),
     )
     shown = None if headless else port
-    sys.exit(carry_out(source, speed="max", out=out, port=shown, browser=not (headless or no_browser), calendar=calendar))
+    sys.exit(
+        carry_out(
+            source,
+            speed="max",
+            out=out,
+            port=shown,
+            browser=not (headless or no_browser),
+            calendar=calendar,
+            alert_budget=alert_budget,
+        )
+    )
 
 
 @main.command()

@@ -19,6 +19,9 @@ from monitor.incidents.planned import Planned
 STEP_NS: Final = 1_000_000_000
 """Length of a window. Longer ones are built from these, never recomputed from events."""
 
+ALERT_BUDGET: Final = 2.0
+"""False alerts a day that are accepted for each symbol, where nothing else is configured."""
+
 Format = Literal["auto", "lobster", "binance-futures", "frames", "orders", "series", "events", "journal"]
 
 LiveVenue = Literal[
@@ -162,6 +165,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | None,
         msgspec.Meta(description="Server to use; null starts an own one. The supervisor fills it in before roles read it."),
     ] = None
+    alert_budget: Annotated[
+        float,
+        msgspec.Meta(gt=0.0, le=1000.0, description="False alerts a day that are accepted for each symbol (`--alert-budget`)."),
+    ] = ALERT_BUDGET
     planned: Annotated[
         tuple[Planned, ...], msgspec.Meta(description="What was planned and is to be expected (`--calendar`).")
     ] = ()

@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from monitor.config import RunConfig, Spec
+from monitor.config import ALERT_BUDGET, RunConfig, Spec
 from monitor.incidents.planned import PlannedError, load_planned
 from monitor.roles.kernels import CacheError, use_cache
 
@@ -39,7 +39,14 @@ class Wrong(click.ClickException):
 
 
 def carry_out(
-    source: Spec, *, speed: str, out: Path | None, port: int | None, browser: bool, calendar: Path | None = None
+    source: Spec,
+    *,
+    speed: str,
+    out: Path | None,
+    port: int | None,
+    browser: bool,
+    calendar: Path | None = None,
+    alert_budget: float = ALERT_BUDGET,
 ) -> int:
     """Carries out one run in a state folder of its own; returns its exit code. Raises Wrong for what can be said in a line."""
     from monitor.bus.server import ServerError
@@ -59,6 +66,7 @@ def carry_out(
             board_port=port,
             redis_url=os.environ.get("REDIS_URL") or None,
             planned=planned,
+            alert_budget=alert_budget,
         )
         try:
             code = run(config, on_board=_open_board if browser else _show_board)

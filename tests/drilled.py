@@ -38,7 +38,7 @@ def line(
     live: int,
     family: str = "cancels",
     symbol: str = "A",
-    rate: float = 1e-4,
+    rate: float = 1e-6,
     score: float = 5.0,
     feature: str = "cancels",
     accounts: tuple[int, ...] = (),

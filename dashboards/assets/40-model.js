@@ -18,6 +18,7 @@ perpwatch.model = (() => {
     covered: new Set(),
     scoredTo: null,
     books: {},
+    odds: null,
     series: { symbol: null, points: [], stale: true },
   };
   let dirty = new Set();
@@ -28,6 +29,7 @@ perpwatch.model = (() => {
     state.covered = new Set();
     state.scoredTo = null;
     state.books = {};
+    state.odds = null;
     state.series.stale = true;
     dirty = new Set(["tiles", "rows", "heat", "books", "series"]);
   };
@@ -56,6 +58,7 @@ perpwatch.model = (() => {
     if (delta.symbols) state.symbols = delta.symbols;
     if (delta.tiles) state.tiles = delta.tiles;
     if (delta.verdicts) state.verdicts = delta.verdicts;
+    if (delta.odds) state.odds = delta.odds;
     for (const row of delta.rows ?? []) state.rows.set(row.id, row);
     for (const id of delta.gone ?? []) state.rows.delete(id);
     if (delta.heat) cells(delta.heat);
@@ -64,7 +67,7 @@ perpwatch.model = (() => {
     if (delta.books) Object.assign(state.books, delta.books);
     if (delta.series !== undefined) points(delta.series);
     if (delta.tiles || delta.verdicts) dirty.add("tiles");
-    if (delta.rows || delta.gone) dirty.add("rows");
+    if (delta.rows || delta.gone || delta.odds) dirty.add("rows");
     if (delta.heat || delta.covered || delta.symbols || delta.scored_to_ms !== undefined) dirty.add("heat");
     if (delta.books) dirty.add("books");
     if (delta.series !== undefined) dirty.add("series");

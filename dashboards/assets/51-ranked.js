@@ -18,15 +18,28 @@ perpwatch.ranked = (() => {
       .filter((row) => (!view.family || row.family === view.family) && row.last_ms >= now - RANGES_MS[view.range])
       .sort(perpwatch.model.before);
 
+  /** What the strongest line says, and of how many others the event is. */
+  const others = (own, members, of) => {
+    const more = new Set((members ?? []).map(of).filter((name) => name !== own)).size;
+    return more ? `${own} +${more}` : own;
+  };
+
+  /** Stated against realised: what is in the panel's foot. */
+  const odds = (told) => {
+    if (!told?.rates) return "";
+    const rates = told.rates.map(([stated, expected, seen]) => `${seen} at ${stated} (${expected} stated)`);
+    return `${told.alerts} ${told.alerts === 1 ? "alert" : "alerts"} today · lines of the run: ${rates.join(", ")}`;
+  };
+
   const cells = (row, rank, now) => ({
     id: row.id,
     chosen: row.id === chosen,
     rank,
-    symbol: row.symbol,
-    family: row.family,
+    symbol: others(row.symbol, row.members, (one) => one.symbol),
+    family: others(row.family, row.members, (one) => one.text.split(" ")[0]),
     far_text: row.far_text,
     score_text: score(row.score),
-    driver: [row.phase === "DRILL" ? "DRILL" : "", row.expected ? "expected" : "", row.driver].filter(Boolean).join(" · "),
+    driver: [row.alert ? "ALERT" : "", row.phase === "DRILL" ? "DRILL" : "", row.expected ? "expected" : row.kind, row.driver].filter(Boolean).join(" · "),
     time: utc(row.end_ms),
     window: row.window_ms < 1000 ? `${row.window_ms} ms` : `${row.window_ms / 1000} s`,
     rarity_text: row.rarity_text,
@@ -52,6 +65,7 @@ perpwatch.ranked = (() => {
     if (held) text(id("ranked-held"), waiting ? `order held, ${waiting} new waiting` : "order held");
     text(id("ranked-count"), `${rows.length} ${rows.length === 1 ? "event" : "events"}`);
     show(id("ranked-empty"), rows.length === 0);
+    text(id("ranked-odds"), odds(state.odds));
     return rows;
   };
 

@@ -66,24 +66,42 @@ perpwatch.why = (() => {
     if (!row.accounts.length) list.append(make("li", "quiet", "none named"));
   };
 
+  /** Who spoke, in which order, and how much later than the first. */
+  const members = (row) => {
+    const found = row.members ?? [];
+    show(id("why-members-box"), found.length > 1);
+    const items = found.map((one) => {
+      const item = make("li");
+      const who = one.account ? `${one.symbol} account ${one.account}` : one.symbol;
+      item.append(make("span", "account", `${who} ${one.text}`), make("span", "quiet", `${one.after_s ? `+${one.after_s} s` : "first"}, ${one.far_text}`));
+      return item;
+    });
+    if (row.more_members) items.push(make("li", "quiet", `and ${row.more_members} more`));
+    id("why-members").replaceChildren(...items);
+  };
+
   /** Show `row`, or say that nothing is chosen. `reason`: why guardrail verdicts are in doubt, or null. */
   const draw = (state, row, reason) => {
     show(id("why-body"), Boolean(row));
     show(id("why-empty"), !row);
-    text(id("why-title"), row ? `${row.symbol} · ${row.family}${row.phase === "DRILL" ? " · DRILL" : ""}` : "");
+    text(id("why-title"), row ? `${row.symbol} · ${row.family}${row.kind ? ` · ${row.kind}` : ""}${row.phase === "DRILL" ? " · DRILL" : ""}` : "");
     if (!row) {
       drawn = "";
       return;
     }
     text(id("why-rails"), rails(state, row.symbol, reason));
     // The rest changes only with the event's strongest line: leave the table alone otherwise, somebody may be reading it.
-    const key = `${row.id} ${row.end_ms} ${row.window_ms} ${row.score} ${row.windows}`;
+    const key = `${row.id} ${row.end_ms} ${row.window_ms} ${row.score} ${row.windows} ${row.alert}`;
     if (key === drawn) return;
     drawn = key;
-    const sentence = row.driver ? `${row.driver[0].toUpperCase()}${row.driver.slice(1)}.` : "No contribution given.";
+    const said = row.says || row.driver;
+    const sentence = said ? `${said[0].toUpperCase()}${said.slice(1)}.` : "No contribution given.";
     text(id("why-sentence"), row.expected ? `${sentence} Expected: ${row.expected}.` : sentence);
     const seen = row.windows > 1 ? `, seen in ${row.windows} windows from ${utc(row.first_ms)} to ${utc(row.last_ms)}` : "";
-    text(id("why-odds"), `${row.window_ms / 1000} s window to ${utc(row.end_ms)} UTC${seen}. Chance in quiet times ${row.far_text}: ${row.once_in}.`);
+    const event = row.alert ? ` ${row.alert[0].toUpperCase()}${row.alert.slice(1)}: the event's rate is ${row.event_far_text}.` : "";
+    const shared = row.shared ? ` Account ${row.shared} is behind all of it.` : "";
+    text(id("why-odds"), `${row.window_ms / 1000} s window to ${utc(row.end_ms)} UTC${seen}. Chance in quiet times ${row.far_text}: ${row.once_in}.${event}${shared}`);
+    members(row);
     const all = steps(row);
     const ends = all.flatMap((step) => [step.from, step.to]);
     const low = Math.min(0, ...ends);

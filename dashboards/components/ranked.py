@@ -10,7 +10,7 @@ from dash_ag_grid import AgGrid
 from dashboards.components.attributes import attributes
 from dashboards.components.choice import choice
 
-FAMILIES: Final = ("cancels", "depth", "leverage", "prices")
+FAMILIES: Final = ("cancels", "depth", "leverage", "prices", "market")
 RANGES: Final = {"10m": "10 min", "1h": "1 h", "run": "run"}
 
 
@@ -30,6 +30,7 @@ def ranked() -> html.Section:
             html.Div(id="ranked-stale", className="panel-note", hidden=True),
             html.Div(_grid(), className="grid-box"),
             html.Div("no anomaly in this range", id="ranked-empty", className="empty", hidden=True),
+            html.Div(id="ranked-odds", className="quiet odds"),
         ],
         id="ranked-panel",
         className="panel",

@@ -24,6 +24,11 @@ def why() -> html.Section:
                     html.P(id="why-sentence", className="why-sentence"),
                     html.P(id="why-odds", className="why-odds"),
                     html.Div(
+                        [html.H3("In this event"), html.Ol(id="why-members", className="accounts")],
+                        id="why-members-box",
+                        className="why-side",
+                    ),
+                    html.Div(
                         [html.H3("Accounts behind it"), html.Ul(id="why-accounts", className="accounts")], className="why-side"
                     ),
                     html.Div([html.H3("Guardrails on this symbol"), html.P(id="why-rails")], className="why-side"),

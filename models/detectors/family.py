@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.conditional import Conditional, run
+from models.conditional import STRIDE, Conditional, run
 from models.detectors.tail import Tail
 from models.features import Feature, FeatureTable
 
@@ -21,6 +21,8 @@ class Family(msgspec.Struct, frozen=True):
     features: tuple[Feature, ...]
     context: tuple[Feature, ...]
     half_life_s: int
+    lengths: tuple[int, ...] = (1, 10)
+    """Window lengths in rows: one second sees the flash, ten see the burst that no single second shows."""
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -54,7 +56,7 @@ class FamilyDetector:
             symbols,
             len(family.features),
             len(family.context),
-            family.half_life_s / length,
+            family.half_life_s / min(length, STRIDE),
             np.array([feature.prior for feature in family.features]),
             np.array([feature.floor for feature in family.features]),
         )

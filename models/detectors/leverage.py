@@ -43,4 +43,6 @@ LEVERAGE: Final = Family(
         Feature("realised_vol_bps", Transform.LOG, (Input("realised_vol_bps", How.ROOT_SQUARES),), "bps", offset=1.0),
     ),
     half_life_s=3600,
+    # A minute sees the crowd that comes in one by one.
+    lengths=(1, 10, 60),
 )

@@ -1,8 +1,8 @@
 """What the whole market does: the symbols of a panel taken together, as one entity.
 
 Cancels, depth, leverage and prices of the symbol in the middle (the median) are looked at as those of a single symbol are: what
-half of the symbols do is the market's, however wild one of them is. So a move that no symbol shows alone, and all show a little,
-is found; what is left of a symbol once all others are accounted for is its own part (`models.conditional`).
+half of the symbols do is the market's, however wild one of them is. So a move that no symbol shows alone, and all show a
+little, is found; what is left of a symbol once all others are accounted for is its own part (`models.conditional`).
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ MARKET: Final = (
         ),
         context=(Feature("market_trades", Transform.COUNT, (Input("market_trades", How.SUM),), "count"),),
         half_life_s=3600,
+        lengths=LENGTHS,
     ),
     Family(
         name="depth",
@@ -74,6 +75,7 @@ MARKET: Final = (
         ),
         context=(),
         half_life_s=3600,
+        lengths=LENGTHS,
     ),
     Family(
         name="leverage",
@@ -86,6 +88,7 @@ MARKET: Final = (
         ),
         context=(Feature("market_return_bps", Transform.LINEAR, (Input("market_return_bps", How.SUM),), "bps"),),
         half_life_s=3600,
+        lengths=LENGTHS,
     ),
     Family(
         name="prices",
@@ -105,6 +108,7 @@ MARKET: Final = (
         ),
         context=(),
         half_life_s=3600,
+        lengths=LENGTHS,
     ),
 )  # fmt: skip
 """The market's part of each family, by the family's name."""

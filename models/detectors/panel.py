@@ -17,14 +17,11 @@ from models.detectors.family import Family, FamilyDetector, Scored
 from models.detectors.kinds import LOOK_BACK, Rows, kind_of
 from models.detectors.leverage import LEVERAGE
 from models.detectors.market import COLUMNS, MARKET, market_rows
-from models.detectors.market import LENGTHS as MARKET_LENGTHS
 from models.detectors.prices import PRICES
 from models.detectors.sentences import sentence
 from models.ranking import sort_key
 
 FAMILIES: Final = (CANCELS, DEPTH, LEVERAGE, PRICES)
-LENGTHS: Final = (1, 10)
-"""Window lengths in rows: one second sees the flash, ten see the burst that no single second shows."""
 STATED: Final = 0.01
 """Windows with a combined false-alarm rate above this are not anomalies."""
 STEP_NS: Final = 1_000_000_000
@@ -52,11 +49,11 @@ class Panel:
         known = [at[name] for name in _PRICES if name in at]
         self._prices = (np.array(known), at["messages"]) if known and "messages" in at else None
         self._detectors = [
-            [FamilyDetector(self._paced(family), len(self.symbols), self.metric_names, length) for length in LENGTHS]
+            [FamilyDetector(self._paced(family), len(self.symbols), self.metric_names, length) for length in family.lengths]
             for family in FAMILIES
         ]
         self._market = [
-            [FamilyDetector(self._paced(family), 1, COLUMNS, length) for length in MARKET_LENGTHS] for family in MARKET
+            [FamilyDetector(self._paced(family), 1, COLUMNS, length) for length in family.lengths] for family in MARKET
         ]
         # What the rules of kinds look back on.
         self._recent = np.empty((0, len(self.symbols), len(self.metric_names)))

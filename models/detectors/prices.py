@@ -45,6 +45,7 @@ PRICES: Final = Family(
             Side.BOTH,
             prior=FUNDING_FLOOR_BPS,
             floor=FUNDING_FLOOR_BPS,
+            weight=2.0,
         ),
     ),
     context=(),

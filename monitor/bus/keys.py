@@ -9,8 +9,8 @@ metrics      from feed: v, first, last, prev, phase, rows (Arrow IPC), counters 
 anomalies    from score, one entry a blob: v, prev, items (JSON list), the metrics entry's closed_wall_ns passed on
 verdicts     from guard, one entry a blob: v, prev, items (JSON list)
 audit        from guard, one entry a record: record (a canonical JSON line)
-ranked       from rank, one entry a blob: v, prev, items (JSON list of final anomaly lines), verdicts (guard's items of
-             the same windows), closed_wall_ns, done_wall_ns
+ranked       from rank, one entry a blob: v, prev, items (JSON list of final anomaly lines), events (JSON list of the events
+             that they changed, as they stand), verdicts (guard's items of the same windows), closed_wall_ns, done_wall_ns
 
 The run's end is an entry with the field `end` in each of metrics, anomalies, verdicts and ranked.
 """

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.simulation import Label
+from models.correlation import Event
 from monitor.guardrails.engine import Verdict
 from monitor.incidents.evidence import RankedAnomaly
 
@@ -17,7 +18,7 @@ class Drilled(NamedTuple):
     `scenario` is its name ("" for a quiet market), `strength` a factor on what its seed draws. `window_end_ns` int64 [W] and
     `values` float64 [W, S, M] (columns `METRIC_NAMES`, NaN is missing) hold the windows, those of the quiet history included,
     which are the first `history`. `anomalies` are the lines of all windows, in the order of `models.ranking`; `verdicts` are
-    changes of a rule's level, in the order of windows.
+    changes of a rule's level, in the order of windows; `events` what became of each event, in the order in which they began.
     """
 
     scenario: str
@@ -31,3 +32,4 @@ class Drilled(NamedTuple):
     labels: tuple[Label, ...]
     anomalies: tuple[RankedAnomaly, ...]
     verdicts: tuple[Verdict, ...]
+    events: tuple[Event, ...] = ()

@@ -84,6 +84,7 @@ class _Run:
             labels=self._simulation.labels,
             anomalies=tuple(lines),
             verdicts=tuple(verdict for seen in self._seen for verdict in seen.verdicts),
+            events=tuple({event.event: event for seen in self._seen for event in seen.events}.values()),
         )
 
     def _advance(self, until_ns: int, phase: str) -> None:

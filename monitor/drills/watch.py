@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from models.correlation import Correlator, Event
 from models.detectors import Panel
-from models.ranking import EventGrouper, sort_key
-from monitor.config import STEP_NS
+from models.ranking import sort_key
+from monitor.config import ALERT_BUDGET, STEP_NS
 from monitor.guardrails.engine import GuardEngine, Verdict
 from monitor.guardrails.pack import load_core
 from monitor.incidents.evidence import LONGEST_WINDOWS, Evidence, RankedAnomaly
@@ -33,6 +34,7 @@ class Seen(NamedTuple):
     values: np.ndarray
     anomalies: list[RankedAnomaly]
     verdicts: list[Verdict]
+    events: list[Event]
 
 
 class Watch:
@@ -47,15 +49,15 @@ class Watch:
         self._guard = GuardEngine(symbols, METRIC_NAMES, load_core(METRIC_NAMES))
         self._panel = Panel(symbols, METRIC_NAMES, STEP_NS)
         self._evidence = Evidence(symbols, LONGEST_WINDOWS, Calendar(instruments))
-        self._grouper = EventGrouper(STEP_NS)
+        self._correlator = Correlator(len(symbols), STEP_NS, ALERT_BUDGET)
 
     def copy(self) -> Watch:
         """Another one that stands where this one does."""
         other = Watch(*self._arguments)
         other._windows.restore(self._windows.snapshot())
         other._guard.restore(self._guard.snapshot())
-        learnt = pickle.dumps((self._panel, self._evidence, self._grouper), protocol=pickle.HIGHEST_PROTOCOL)
-        other._panel, other._evidence, other._grouper = pickle.loads(learnt)  # noqa: S301 — from this process
+        learnt = pickle.dumps((self._panel, self._evidence, self._correlator), protocol=pickle.HIGHEST_PROTOCOL)
+        other._panel, other._evidence, other._correlator = pickle.loads(learnt)  # noqa: S301 — from this process
         return other
 
     def push(self, events: np.ndarray, phase: str) -> Seen | None:
@@ -73,4 +75,5 @@ class Watch:
         found = self._panel.process(block.window_index, block.values)
         lines = self._evidence.explain(found, block, phase)
         lines.sort(key=lambda line: (line.window_end_ns, sort_key(line)))
-        return Seen(block.window_end_ns, block.values, self._grouper.assign(lines), verdicts)  # type: ignore[arg-type]
+        assigned, events = self._correlator.assign(lines)
+        return Seen(block.window_end_ns, block.values, assigned, verdicts, events)

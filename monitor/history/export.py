@@ -40,6 +40,7 @@ RESULT_FILES: Final = (
     "metrics.parquet",
     *_LONGER_FILES,
     "anomalies.jsonl",
+    "events.jsonl",
     "verdicts.jsonl",
     "audit.jsonl",
     "labels.jsonl",
@@ -74,8 +75,17 @@ class _LineKey(msgspec.Struct):
     account: int | str | None
 
 
+class _EventKey(msgspec.Struct):
+    """What of an event decides its place in the file."""
+
+    event: str
+    false_alarm_rate: float
+    alert: bool
+
+
 _raw_items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _line_key: Final = msgspec.json.Decoder(_LineKey)
+_event_key: Final = msgspec.json.Decoder(_EventKey)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -102,10 +112,10 @@ class Exporter:
         self._redis = redis
         self._keys = keys
         self._folder = folder
-        self._spool = {name: (spool / name).open("w+b") for name in ("metrics", "anomalies", "verdicts", "audit")}
+        self._spool = {name: (spool / name).open("w+b") for name in ("metrics", "anomalies", "events", "verdicts", "audit")}
         self._at = dict.fromkeys((keys.metrics, keys.ranked, keys.verdicts, keys.audit), START)
         self._ended: set[str] = set()
-        self._counts = {"anomalies": 0, "verdicts": 0, "audit": 0}
+        self._counts = {"anomalies": 0, "events": 0, "alerts": 0, "verdicts": 0, "audit": 0}
         self._last_record: bytes = b""
         self._live: dict[Position, int] = {}  # windows of the blobs whose ranking is still to come
         self._lags_ns: list[int] = []  # from a window's close (at full speed: its publication) to its ranked anomalies
@@ -170,6 +180,8 @@ class Exporter:
             return
         for line in _raw_items.decode(entry.fields[b"items"]):
             self._line("anomalies", bytes(line))
+        for event in _raw_items.decode(entry.fields[b"events"]):
+            self._spool["events"].write(bytes(event) + b"\n")
         lag_ns = int(entry.fields[b"done_wall_ns"]) - int(entry.fields[b"closed_wall_ns"])
         self._lags_ns += [lag_ns] * self._live.pop(entry.position, 0)
 
@@ -206,6 +218,7 @@ class Exporter:
         files = {
             "metrics.parquet": self._write_file("metrics.parquet", partial(_write_rows, rows)),
             "anomalies.jsonl": self._write_file("anomalies.jsonl", self._write_anomalies),
+            "events.jsonl": self._write_file("events.jsonl", self._write_events),
             "verdicts.jsonl": self._write_file("verdicts.jsonl", lambda file: self._copy("verdicts", file)),
             "audit.jsonl": self._write_file("audit.jsonl", lambda file: self._copy("audit", file)),
         }
@@ -227,6 +240,8 @@ class Exporter:
             "complete": bool(self._closing.get("complete", False)) and self.done,
             "notes": self._closing.get("notes", []),
             "anomalies": self._counts["anomalies"],
+            "anomaly_events": self._counts["events"],
+            "alerts": self._counts["alerts"],
             "verdicts": self._counts["verdicts"],
             "audit": {"head": head, "count": self._counts["audit"]},
             "files": files,
@@ -266,6 +281,15 @@ class Exporter:
         lines = spool.read().splitlines(keepends=True)
         file.writelines(sorted(lines, key=_place))
 
+    def _write_events(self, file: IO[bytes]) -> None:
+        """Each event as it stood last, the rarest first."""
+        spool = self._spool["events"]
+        spool.seek(0)
+        last = {_event_key.decode(line).event: line for line in spool}
+        file.writelines(sorted(last.values(), key=_event_place))
+        self._counts["events"] = len(last)
+        self._counts["alerts"] = sum(_event_key.decode(line).alert for line in last.values())
+
     def _copy(self, name: str, file: IO[bytes]) -> None:
         self._spool[name].seek(0)
         shutil.copyfileobj(self._spool[name], file)
@@ -290,6 +314,12 @@ def _place(line: bytes) -> tuple[float, float, int, str, str, str]:
     key = _line_key.decode(line)
     account = "" if key.account is None else str(key.account)
     return (key.false_alarm_rate, -key.score, key.window_end_ns, key.symbol, key.family, account)
+
+
+def _event_place(line: bytes) -> tuple[float, str]:
+    """Where a line stands in `events.jsonl`."""
+    key = _event_key.decode(line)
+    return (key.false_alarm_rate, key.event)
 
 
 def _canonical(value: Any) -> bytes:

@@ -1,4 +1,5 @@
-"""The rank role: joins anomalies and verdicts by blob, gives every anomaly its event, and publishes the final lines.
+"""The rank role: joins anomalies and verdicts by blob, gives every anomaly its event, and publishes the final
+lines and what became of each event.
 
 It goes as far as both guard and score have gone. If score is dead, ranking waits; verdicts reach the board all the same,
 straight from guard.
@@ -12,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from models.ranking import EventGrouper, sort_key
+from models.correlation import Correlator
+from models.ranking import sort_key
 from monitor.bus.commit import Ack, Output, Value
 from monitor.bus.snapshots import Snapshot, from_redis, to_sets
 from monitor.bus.streams import Entry, OrderedReader, StreamError
@@ -28,13 +30,13 @@ def main(role: Role) -> None:
     if meta is None:
         return
     keys, committer = role.keys, role.committer
-    grouper = EventGrouper(meta.step_ns)
+    correlator = Correlator(len(meta.instruments), meta.step_ns, role.config.alert_budget)
     snapshot = from_redis(role.redis, keys, role.name, role.signer)
     if snapshot is not None:
         # The state is small and goes with every commit, so that nothing is ever done again.
         if snapshot.position != committer.position:
             raise StreamError(f"rank: its state is of {snapshot.position}, its checkpoint is {committer.position}")
-        grouper = pickle.loads(snapshot.state)  # noqa: S301
+        correlator = pickle.loads(snapshot.state)  # noqa: S301
     if committer.position.is_end:
         return
 
@@ -57,11 +59,13 @@ def main(role: Role) -> None:
             else:
                 found = _anomalies.decode(anomalies.fields[b"items"])
                 found.sort(key=lambda anomaly: (anomaly.window_end_ns, sort_key(anomaly)))
-                fields["items"] = items_json(grouper.assign(found))
+                lines, events = correlator.assign(found)
+                fields["items"] = items_json(lines)
+                fields["events"] = items_json(events)
                 fields["verdicts"] = judgement.fields[b"items"]
                 fields["closed_wall_ns"] = anomalies.fields[b"closed_wall_ns"]
                 fields["done_wall_ns"] = time.time_ns()
-            state = Snapshot(position, pickle.dumps(grouper, protocol=pickle.HIGHEST_PROTOCOL))
+            state = Snapshot(position, pickle.dumps(correlator, protocol=pickle.HIGHEST_PROTOCOL))
             committer.commit(
                 position,
                 [Output(keys.ranked, position, fields)],

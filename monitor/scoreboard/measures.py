@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from engine.simulation import Label
-from models.ranking import EVENT_GAP_NS
+from models.correlation import EVENT_GAP_NS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -11,11 +11,12 @@ import numpy as np
 
 from engine.simulation import Label
 from models.baselines import BASELINES
+from models.ranking import ALARM_RATE
 from monitor.guardrails.verdict import Level
 from monitor.scoreboard import measures
 from monitor.scoreboard.measures import GRACE_NS, Bools
 from monitor.scoreboard.methods import Key
-from monitor.scoreboard.reduce import ALARM_RATE, ALL_FAMILIES, FAMILIES, FORCED, OURS, Named, Reduced, Trip
+from monitor.scoreboard.reduce import ALL_FAMILIES, FAMILIES, FORCED, OURS, Named, Reduced, Trip
 from monitor.scoreboard.results import (
     Alarms,
     FamilyBoard,

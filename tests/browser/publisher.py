@@ -206,6 +206,7 @@ class FakeRun:
                 "v": 1,
                 "prev": "",
                 "items": msgspec.json.encode(items),
+                "events": "[]",
                 "verdicts": "[]",
                 "closed_wall_ns": time.time_ns(),
                 "done_wall_ns": time.time_ns(),

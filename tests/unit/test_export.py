@@ -39,6 +39,19 @@ def line(window, symbol, rate, score):
     }  # fmt: skip
 
 
+def events_of(lines):
+    """An event a symbol, which every blob tells anew; that of B is rarer."""
+    return [
+        {
+            "event": f"cancels-{one['symbol']}",
+            "false_alarm_rate": {"A": 0.1, "B": 0.01}[one["symbol"]],
+            "alert": one["symbol"] == "B",
+            "last_ns": one["window_end_ns"],
+        }
+        for one in lines
+    ]
+
+
 def run_through(redis, sizes, drain, phase="LIVE", labels=None):
     """A run of WINDOWS windows in blobs of these sizes, as the roles would leave it. Calls `drain` after every blob."""
     redis.flushall()
@@ -65,7 +78,8 @@ def run_through(redis, sizes, drain, phase="LIVE", labels=None):
         audit = [Output(KEYS.audit, Position(int(w)), {"record": json.dumps({"n": int(w), "hash": f"h{w}"})}) for w in index]
         judged = Output(KEYS.verdicts, at, {"prev": str(guard.position), "items": json.dumps(verdicts)})
         guard.commit(at, [judged, *audit])
-        done = {"prev": str(rank.position), "items": json.dumps(lines), "done_wall_ns": stop * S + 5_000_000, **walls}
+        done = {"prev": str(rank.position), "items": json.dumps(lines), "events": json.dumps(events_of(lines))}
+        done |= {"done_wall_ns": stop * S + 5_000_000, **walls}
         rank.commit(at, [Output(KEYS.ranked, at, done)])
         drain()
         start = stop
@@ -97,11 +111,14 @@ def test_the_files_are_the_same_however_the_run_was_cut_into_blobs(redis, tmp_pa
     one, many = files(tmp_path / "one"), files(tmp_path / "many")
     assert set(one) == {
         "metrics.parquet", "metrics_10s.parquet", "metrics_60s.parquet",
-        "anomalies.jsonl", "verdicts.jsonl", "audit.jsonl", "labels.jsonl", "summary.json"
+        "anomalies.jsonl", "events.jsonl", "verdicts.jsonl", "audit.jsonl", "labels.jsonl", "summary.json"
     }  # fmt: skip
     summaries = [json.loads(found.pop("summary.json")) for found in (one, many)]
     assert one == many
+    events = [json.loads(event) for event in one["events.jsonl"].splitlines()]
+    assert [(event["event"], event["last_ns"]) for event in events] == [("cancels-B", 39 * S), ("cancels-A", 39 * S)]
     for summary in summaries:
+        assert (summary["anomaly_events"], summary["alerts"]) == (2, 1)
         assert summary.pop("wall")["events_per_second"] == 200.0
     assert summaries[0] == summaries[1]
 

@@ -61,7 +61,7 @@ def test_average_precision_of_rows_without_a_line() -> None:
     positive = np.array([True, True, False, False])
     silent = np.full(4, -np.inf)
     assert measures.average_precision(positive, silent, silent) == 0.5
-    primary = np.array([-1e-4, -np.inf, -np.inf, -np.inf])
+    primary = np.array([-1e-6, -np.inf, -np.inf, -np.inf])
     assert measures.average_precision(positive, primary, primary) == pytest.approx(0.5 + 0.5 * 2 / 4)
 
 
@@ -177,7 +177,7 @@ def test_false_alarms_of_benign_runs() -> None:
 
 
 def test_rates_are_counted_on_quiet_windows() -> None:
-    lines = (line(5), line(6, rate=5e-3), line(-7, rate=5e-5), line(8, "depth"), line(-WARM - 1, rate=5e-3))
+    lines = (line(5), line(6, rate=5e-3), line(-7, rate=5e-6), line(8, "depth"), line(-WARM - 1, rate=5e-3))
     board = evaluate([drilled(lines=lines, history=LONG), drilled("burst", labels=(label(),), lines=(line(5),), history=LONG)])
     windows = (WARM + LIVE) * 2
     rates = board.families[0].rates
@@ -241,7 +241,7 @@ def test_a_short_history_leaves_baselines_unmeasured() -> None:
     ],
 )
 def test_the_best_line_names_a_metric(feature: str, metrics: tuple[str, ...], named: tuple[int, int]) -> None:
-    lines = (line(12, rate=5e-4, feature="fleeting_cancels"), line(14, rate=1e-5, feature=feature), line(40, rate=1e-9))
+    lines = (line(12, rate=5e-6, feature="fleeting_cancels"), line(14, rate=1e-7, feature=feature), line(40, rate=1e-11))
     board = evaluate([drilled("burst", labels=(label(metrics=metrics),), lines=lines)])
     share = board.families[0].named_metric
     assert (share.hits, share.of) == named

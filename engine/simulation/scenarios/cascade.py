@@ -12,7 +12,7 @@ from engine.simulation.scenario import Scenario
 from engine.simulation.stage import Stage
 from engine.simulation.state import FUND, LEVERED, RETAIL
 
-_CROWDING: Final = 0.55
+_CROWDING: Final = 0.6
 """Share of the time in which the longs crowd in; then the price begins to fall."""
 
 _CROWD_USD: Final = 4_000_000.0
@@ -30,8 +30,8 @@ class Cascade(Scenario):
     metrics: ClassVar[tuple[str, ...]] = (
         "open_interest_usd", "liquidations", "liquidated_lots", "takeovers", "deleveraged_lots", "realised_vol_bps",
     )  # fmt: skip
-    shortest_s: ClassVar[float] = 150.0
-    longest_s: ClassVar[float] = 220.0
+    shortest_s: ClassVar[float] = 120.0
+    longest_s: ClassVar[float] = 160.0
 
     each_usd: float = 0.0
     sellers: list[int] = msgspec.field(default_factory=list)

@@ -17,6 +17,8 @@ class EngineGap(Scenario):
     shortest_s: ClassVar[float] = 15.0
     longest_s: ClassVar[float] = 30.0
 
+    others: int = 0
+
     until_ns: int = 0
     """When the present pause ends."""
     next_ns: int = 0
@@ -26,6 +28,11 @@ class EngineGap(Scenario):
     def draw(self, stage: Stage, strength: float) -> None:
         self.pause_s = strength * stage.between(2.5, 5.0)
         self.next_ns = stage.start_ns
+        self.others = len(stage.instruments)
+
+    def symbols(self) -> list[int]:
+        # One engine serves all markets.
+        return list(range(self.others))
 
     def act(self, stage: Stage) -> None:
         if stage.start_ns >= self.next_ns:

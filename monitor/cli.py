@@ -20,8 +20,10 @@ from rich.table import Table
 from monitor.config import ALERT_BUDGET, SPEED_PATTERN, FilesSpec, Format, IngestSpec, LiveSpec, LiveVenue, VenueSpec
 from monitor.drill_cli import drill
 from monitor.evaluate_cli import evaluate
+from monitor.feedback_cli import feedback
 from monitor.history_cli import history
 from monitor.launch import DEFAULT_PORT, DEMO_START_NS, HISTORY_SECONDS, Wrong, carry_out, prepare
+from monitor.models_cli import models
 from monitor.risk.cli import risk
 
 _SHORTEST_TOKEN: Final = 16
@@ -44,6 +46,9 @@ _BUDGET = click.option(
     "--alert-budget", type=click.FloatRange(min=0.0, min_open=True, max=1000.0), default=ALERT_BUDGET, show_default=True,
     metavar="N", help="False alerts a day that are accepted for each symbol.",
 )  # fmt: skip
+_CHALLENGER = click.option(
+    "--challenger", default="", metavar="NAME", help="A variant of the detectors that runs in shadow on the same rows."
+)
 _NO_BROWSER = click.option("--no-browser", is_flag=True, help="Do not open the board in a browser.")
 
 
@@ -75,6 +80,7 @@ def main() -> None:
 @_OUT
 @_CALENDAR
 @_BUDGET
+@_CHALLENGER
 @_NO_BROWSER
 def demo(
     seed: int,
@@ -85,6 +91,7 @@ def demo(
     out: Path | None,
     calendar: Path | None,
     alert_budget: float,
+    challenger: str,
     no_browser: bool,
 ) -> None:
     """Runs the built-in venue with three injected incidents, and shows it on the board.
@@ -104,6 +111,7 @@ def demo(
             browser=not (headless or no_browser),
             calendar=calendar,
             alert_budget=alert_budget,
+            challenger=challenger,
         )
     )
 
@@ -124,6 +132,7 @@ def demo(
 @_OUT
 @_CALENDAR
 @_BUDGET
+@_CHALLENGER
 @_NO_BROWSER
 def replay(
     files: tuple[Path, ...],
@@ -134,6 +143,7 @@ def replay(
     out: Path | None,
     calendar: Path | None,
     alert_budget: float,
+    challenger: str,
     no_browser: bool,
 ) -> None:
     """Runs recorded files through the whole path; several files are one run."""
@@ -159,6 +169,7 @@ def replay(
             browser=board and not no_browser,
             calendar=calendar,
             alert_budget=alert_budget,
+            challenger=challenger,
         )
     )
 
@@ -180,6 +191,7 @@ def replay(
 @click.option("--rest-url", metavar="HTTP", help="The same of its REST interface.")
 @_CALENDAR
 @_BUDGET
+@_CHALLENGER
 @_NO_BROWSER
 def watch(
     venue: LiveVenue,
@@ -193,6 +205,7 @@ def watch(
     rest_url: str | None,
     calendar: Path | None,
     alert_budget: float,
+    challenger: str,
     no_browser: bool,
 ) -> None:
     """Watches the live public streams of a venue.
@@ -219,6 +232,7 @@ def watch(
             browser=not (headless or no_browser),
             calendar=calendar,
             alert_budget=alert_budget,
+            challenger=challenger,
         )
     )
 
@@ -233,6 +247,7 @@ def watch(
 @_OUT
 @_CALENDAR
 @_BUDGET
+@_CHALLENGER
 @_NO_BROWSER
 def ingest(
     description: Path,
@@ -244,6 +259,7 @@ def ingest(
     out: Path | None,
     calendar: Path | None,
     alert_budget: float,
+    challenger: str,
     no_browser: bool,
 ) -> None:
     """Watches what a venue sends itself: events under the contract, over HTTP or a Redis stream.
@@ -284,6 +300,7 @@ def ingest(
             browser=not (headless or no_browser),
             calendar=calendar,
             alert_budget=alert_budget,
+            challenger=challenger,
         )
     )
 
@@ -315,6 +332,8 @@ main.add_command(risk)
 main.add_command(history)
 main.add_command(drill)
 main.add_command(evaluate)
+main.add_command(feedback)
+main.add_command(models)
 
 
 @main.group()

@@ -169,6 +169,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         msgspec.Meta(gt=0.0, le=1000.0, description="False alerts a day that are accepted for each symbol (`--alert-budget`)."),
     ] = ALERT_BUDGET
+    variant: Annotated[str, msgspec.Meta(min_length=1, description="Variant of the detectors: the champion.")] = "standard"
+    challenger: Annotated[
+        str, msgspec.Meta(description="A variant that runs in shadow on the same rows (`--challenger`); empty for none.")
+    ] = ""
     planned: Annotated[
         tuple[Planned, ...], msgspec.Meta(description="What was planned and is to be expected (`--calendar`).")
     ] = ()

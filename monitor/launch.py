@@ -47,11 +47,21 @@ def carry_out(
     browser: bool,
     calendar: Path | None = None,
     alert_budget: float = ALERT_BUDGET,
+    challenger: str = "",
 ) -> int:
     """Carries out one run in a state folder of its own; returns its exit code. Raises Wrong for what can be said in a line."""
+    from models.detectors.variants import VARIANTS
     from monitor.bus.server import ServerError
+    from monitor.incidents.promotions import champion
+    from monitor.incidents.register import RegisterError
     from monitor.roles.supervisor import RunError, run
 
+    if challenger and challenger not in VARIANTS:
+        raise Wrong(f"--challenger {challenger!r}: there is no such variant; there are {', '.join(VARIANTS)}")
+    try:
+        variant = champion()
+    except RegisterError as error:
+        raise Wrong(str(error)) from error
     try:
         planned = () if calendar is None else load_planned(calendar)
     except PlannedError as error:
@@ -67,6 +77,8 @@ def carry_out(
             redis_url=os.environ.get("REDIS_URL") or None,
             planned=planned,
             alert_budget=alert_budget,
+            variant=variant,
+            challenger=challenger,
         )
         try:
             code = run(config, on_board=_open_board if browser else _show_board)

@@ -19,6 +19,7 @@ from models.detectors.leverage import LEVERAGE
 from models.detectors.market import COLUMNS, MARKET, market_rows
 from models.detectors.prices import PRICES
 from models.detectors.sentences import sentence
+from models.detectors.variants import STANDARD, VARIANTS
 from models.ranking import sort_key
 
 FAMILIES: Final = (CANCELS, DEPTH, LEVERAGE, PRICES)
@@ -40,7 +41,10 @@ class Panel:
     []
     """
 
-    def __init__(self, symbols: tuple[str, ...], metric_names: tuple[str, ...], step_ns: int = STEP_NS) -> None:
+    def __init__(
+        self, symbols: tuple[str, ...], metric_names: tuple[str, ...], step_ns: int = STEP_NS, variant: str = STANDARD
+    ) -> None:
+        self._variant = VARIANTS[variant]
         self.symbols = tuple(symbols)
         self.metric_names = tuple(metric_names)
         self._step_ns = step_ns
@@ -60,7 +64,8 @@ class Panel:
 
     def _paced(self, family: Family) -> Family:
         """A family's memory is told in seconds of one-second rows: it is the number of rows that counts."""
-        return msgspec.structs.replace(family, half_life_s=max(family.half_life_s * STEP_NS // self._step_ns, LEAST_MEMORY))
+        own = self._variant.of(family)
+        return msgspec.structs.replace(own, half_life_s=max(own.half_life_s * STEP_NS // self._step_ns, LEAST_MEMORY))
 
     def process(self, window_index: NDArray[np.int64], values: NDArray[np.float64]) -> list[Anomaly]:
         """The anomalies of a block of windows, in the order of their windows, within a window the likeliest first.

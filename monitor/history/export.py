@@ -41,12 +41,15 @@ RESULT_FILES: Final = (
     *_LONGER_FILES,
     "anomalies.jsonl",
     "events.jsonl",
+    "challenger.jsonl",
     "verdicts.jsonl",
     "audit.jsonl",
     "labels.jsonl",
     "summary.json",
 )
 """Everything a run writes into its folder. Files of other names there are left alone."""
+
+_SPOOLED: Final = ("metrics", "anomalies", "events", "challenger", "verdicts", "audit")
 
 READER: Final = "export"
 """The exporter's name among the readers that feed waits for."""
@@ -112,10 +115,10 @@ class Exporter:
         self._redis = redis
         self._keys = keys
         self._folder = folder
-        self._spool = {name: (spool / name).open("w+b") for name in ("metrics", "anomalies", "events", "verdicts", "audit")}
+        self._spool = {name: (spool / name).open("w+b") for name in _SPOOLED}
         self._at = dict.fromkeys((keys.metrics, keys.ranked, keys.verdicts, keys.audit), START)
         self._ended: set[str] = set()
-        self._counts = {"anomalies": 0, "events": 0, "alerts": 0, "verdicts": 0, "audit": 0}
+        self._counts = {"anomalies": 0, "events": 0, "alerts": 0, "challenger": 0, "verdicts": 0, "audit": 0}
         self._last_record: bytes = b""
         self._live: dict[Position, int] = {}  # windows of the blobs whose ranking is still to come
         self._lags_ns: list[int] = []  # from a window's close (at full speed: its publication) to its ranked anomalies
@@ -182,6 +185,8 @@ class Exporter:
             self._line("anomalies", bytes(line))
         for event in _raw_items.decode(entry.fields[b"events"]):
             self._spool["events"].write(bytes(event) + b"\n")
+        for line in _raw_items.decode(entry.fields.get(b"challenger", b"[]")):
+            self._line("challenger", bytes(line))
         lag_ns = int(entry.fields[b"done_wall_ns"]) - int(entry.fields[b"closed_wall_ns"])
         self._lags_ns += [lag_ns] * self._live.pop(entry.position, 0)
 
@@ -217,7 +222,7 @@ class Exporter:
         rows = self._rows()
         files = {
             "metrics.parquet": self._write_file("metrics.parquet", partial(_write_rows, rows)),
-            "anomalies.jsonl": self._write_file("anomalies.jsonl", self._write_anomalies),
+            "anomalies.jsonl": self._write_file("anomalies.jsonl", partial(self._write_lines, "anomalies")),
             "events.jsonl": self._write_file("events.jsonl", self._write_events),
             "verdicts.jsonl": self._write_file("verdicts.jsonl", lambda file: self._copy("verdicts", file)),
             "audit.jsonl": self._write_file("audit.jsonl", lambda file: self._copy("audit", file)),
@@ -225,6 +230,8 @@ class Exporter:
         if rows.is_empty() or rows["window_end_ns"][0] - rows["window_start_ns"][0] == STEP_NS:
             for name, length in _LONGER_FILES.items():
                 files[name] = self._write_file(name, partial(_write_rows, longer(rows, length)))
+        if self._counts["challenger"]:
+            files["challenger.jsonl"] = self._write_file("challenger.jsonl", partial(self._write_lines, "challenger"))
         labels = self._closing.get("labels")
         if labels is not None:
             lines = b"".join(_canonical(label) + b"\n" for label in labels)
@@ -275,8 +282,8 @@ class Exporter:
         while head := spool.read(_LENGTH_BYTES):
             yield spool.read(int.from_bytes(head, "little"))
 
-    def _write_anomalies(self, file: IO[bytes]) -> None:
-        spool = self._spool["anomalies"]
+    def _write_lines(self, name: str, file: IO[bytes]) -> None:
+        spool = self._spool[name]
         spool.seek(0)
         lines = spool.read().splitlines(keepends=True)
         file.writelines(sorted(lines, key=_place))

@@ -6,7 +6,7 @@ import pickle
 from typing import TYPE_CHECKING
 
 from models.detectors import Panel
-from monitor.bus.commit import Output, SetValue
+from monitor.bus.commit import Output, SetValue, Value
 from monitor.incidents.evidence import LONGEST_WINDOWS, Evidence
 from monitor.incidents.expected import Calendar
 from monitor.metrics.catalogue import METRIC_NAMES
@@ -16,34 +16,40 @@ from monitor.roles.runtime import Role, run_role
 if TYPE_CHECKING:
     from monitor.bus.keys import Keys
     from monitor.bus.meta import RunMeta
-    from monitor.incidents.planned import Planned
+    from monitor.config import RunConfig
 
 
 class Scorer:
     """A `Follower` around the detectors."""
 
-    def __init__(self, keys: Keys, meta: RunMeta, planned: tuple[Planned, ...] = ()) -> None:
+    def __init__(self, keys: Keys, meta: RunMeta, config: RunConfig) -> None:
         self._keys = keys
-        self._panel = Panel(meta.symbols, METRIC_NAMES, meta.step_ns)
-        self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS, Calendar(meta.instruments, planned))
+        self._panel = Panel(meta.symbols, METRIC_NAMES, meta.step_ns, config.variant)
+        # In shadow: it sees the same rows, and nobody acts on what it says.
+        shadow = config.challenger
+        self._challenger = Panel(meta.symbols, METRIC_NAMES, meta.step_ns, shadow) if shadow else None
+        self._evidence = Evidence(meta.symbols, LONGEST_WINDOWS, Calendar(meta.instruments, config.planned))
 
     def process(self, blob: Blob) -> tuple[list[Output], list[SetValue]]:
         found = self._panel.process(blob.window_index, blob.values)
         items = self._evidence.explain(found, blob, blob.phase)
-        return [Output(self._keys.anomalies, blob.position, {"v": SCHEMA_VERSION, "items": items_json(items)})], []
+        fields: dict[str, Value] = {"v": SCHEMA_VERSION, "items": items_json(items)}
+        if self._challenger is not None:
+            fields["challenger"] = items_json(self._challenger.process(blob.window_index, blob.values))
+        return [Output(self._keys.anomalies, blob.position, fields)], []
 
     def snapshot(self) -> bytes:
-        return pickle.dumps((self._panel, self._evidence), protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((self._panel, self._challenger, self._evidence), protocol=pickle.HIGHEST_PROTOCOL)
 
     def restore(self, state: bytes) -> None:
         # The caller has checked the signature: these are bytes that this role of this run wrote.
-        self._panel, self._evidence = pickle.loads(state)  # noqa: S301
+        self._panel, self._challenger, self._evidence = pickle.loads(state)  # noqa: S301
 
 
 def main(role: Role) -> None:
     meta = role.wait_for_meta()
     if meta is not None:
-        follow(role, meta, Scorer(role.keys, meta, role.config.planned), role.keys.anomalies)
+        follow(role, meta, Scorer(role.keys, meta, role.config), role.keys.anomalies)
 
 
 if __name__ == "__main__":

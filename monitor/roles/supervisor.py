@@ -410,6 +410,7 @@ class _Supervisor:
         facts = {
             "software": {"name": "perpwatch", "version": metadata.version("perpwatch")},
             "config_sha256": self._config.content_sha256,
+            "variant": self._config.variant,
         }
         wall = {
             "run_id": self._config.run_id,

@@ -1,7 +1,7 @@
 """Anomalies that belong together: one event over families, symbols and accounts, and whether it is worth an alert.
 
-A line belongs to the event of the lines before it of its own symbol, account and family (`EVENT_GAP_NS`). A *strong* line
-(`STRONG`) may also belong to one that is under way elsewhere:
+A line belongs to the event of the lines before it of its own symbol and family, those of its accounts included
+(`EVENT_GAP_NS`). A *strong* line (`STRONG`) may also belong to one that is under way elsewhere:
 
 - of the same symbol, another family: cancels burst, and then the book thins;
 - of another symbol, if the same account is behind both;
@@ -36,7 +36,7 @@ from models.detectors.kinds import CONTEXT
 SCHEMA_VERSION: Final = 1
 
 EVENT_GAP_NS: Final = 30_000_000_000
-"""Lines of one symbol, account and family no further apart than this are one event; so long an event is under way."""
+"""Lines of one symbol and family no further apart than this are one event; so long an event is under way."""
 STRONG: Final = 1e-3
 """Rate from which on a line may join another symbol's or family's event."""
 SHARE: Final = 0.3
@@ -164,7 +164,7 @@ class Correlator:
         self._budget = budget * max(1, symbols)
         self.alert_rate = min(0.5, self._budget * WINDOWS_AN_EVENT * step_ns / DAY_NS)
         self._open: dict[str, _Open] = {}
-        self._of_cell: dict[Cell, str] = {}
+        self._of_cell: dict[tuple[str, str], str] = {}
         self._recent: deque[tuple[int, str, str]] = deque()
         self._newest_ns = 0
         self._day = -1
@@ -209,14 +209,14 @@ class Correlator:
             old += [event for _, event in left[: len(left) - MOST_OPEN + 1]]
         for event in old:
             for cell in (*self._open[event].members, *self._open[event].unlisted):
-                if self._of_cell.get(cell) == event:
-                    del self._of_cell[cell]
+                if self._of_cell.get(cell[:2]) == event:
+                    del self._of_cell[cell[:2]]
             del self._open[event]
         while self._recent and now_ns - self._recent[0][0] > TOGETHER_NS:
             self._recent.popleft()
 
     def _event_of(self, line: Line, cell: Cell, strong: bool) -> _Open:
-        own = self._open.get(self._of_cell.get(cell, ""))
+        own = self._open.get(self._of_cell.get(cell[:2], ""))
         if own is not None and line.window_end_ns - self._last_of(own, cell) > EVENT_GAP_NS:
             own = None
         if not strong or (own is not None and own.strong_ns is not None):
@@ -236,15 +236,15 @@ class Correlator:
 
     @staticmethod
     def _last_of(event: _Open, cell: Cell) -> int:
-        member = event.members.get(cell)
-        return event.last_ns if member is None else member.last_ns
+        same = [one.last_ns for one in event.members.values() if (one.family, one.symbol) == cell[:2]]
+        return max(same, default=event.last_ns)
 
     def _new(self, line: Line, cell: Cell) -> _Open:
-        name = "-".join(part for part in cell if part) + f"-{line.window_end_ns // self._step_ns}"
+        name = f"{cell[0]}-{cell[1]}-{line.window_end_ns // self._step_ns}"
         return self._open.setdefault(name, _Open(name, line.window_end_ns))
 
     def _note(self, event: _Open, line: Line, cell: Cell, strong: bool) -> None:
-        self._of_cell[cell] = event.event
+        self._of_cell[cell[:2]] = event.event
         end_ns, rate = line.window_end_ns, line.false_alarm_rate
         explained = bool(line.expected) or line.kind in CONTEXT
         event.last_ns = end_ns

@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 FEWEST: Final = 100.0
 """Scores before a rate is stated."""
-FEWEST_INDEPENDENT: Final = 40.0
+FEWEST_INDEPENDENT: Final = 20.0
 """The same, of clusters of scores."""
 REFRESH: Final = 20
 """Windows between two fits."""

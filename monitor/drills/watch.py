@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from models.correlation import Correlator, Event
-from models.detectors import Panel
+from models.detectors import AccountPanel, Panel
 from models.ranking import sort_key
 from monitor.config import ALERT_BUDGET, STEP_NS
 from monitor.guardrails.engine import GuardEngine, Verdict
 from monitor.guardrails.pack import load_core
 from monitor.incidents.evidence import LONGEST_WINDOWS, Evidence, RankedAnomaly
 from monitor.incidents.expected import Calendar
+from monitor.metrics.accounts import COLUMNS, SPAN
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.windows import Block, WindowEngine
 
@@ -48,6 +49,7 @@ class Watch:
         self._windows = WindowEngine(instruments, capabilities, capacity, accounts, STEP_NS, 0)
         self._guard = GuardEngine(symbols, METRIC_NAMES, load_core(METRIC_NAMES))
         self._panel = Panel(symbols, METRIC_NAMES, STEP_NS)
+        self._accounts = AccountPanel(symbols, tuple(COLUMNS), STEP_NS, SPAN)
         self._evidence = Evidence(symbols, LONGEST_WINDOWS, Calendar(instruments))
         self._correlator = Correlator(len(symbols), STEP_NS, ALERT_BUDGET)
 
@@ -56,8 +58,9 @@ class Watch:
         other = Watch(*self._arguments)
         other._windows.restore(self._windows.snapshot())
         other._guard.restore(self._guard.snapshot())
-        learnt = pickle.dumps((self._panel, self._evidence, self._correlator), protocol=pickle.HIGHEST_PROTOCOL)
-        other._panel, other._evidence, other._correlator = pickle.loads(learnt)  # noqa: S301 — from this process
+        state = (self._panel, self._accounts, self._evidence, self._correlator)
+        learnt = pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL)
+        other._panel, other._accounts, other._evidence, other._correlator = pickle.loads(learnt)  # noqa: S301 — from this process
         return other
 
     def push(self, events: np.ndarray, phase: str) -> Seen | None:
@@ -72,7 +75,8 @@ class Watch:
         if block is None:
             return None
         verdicts = self._guard.process(block.window_end_ns, block.values).verdicts
-        found = self._panel.process(block.window_index, block.values)
+        found = self._panel.process(block.window_index, block.values) + self._accounts.process(*block.accounts)
+        found.sort(key=lambda line: (line.window_end_ns, sort_key(line)))
         lines = self._evidence.explain(found, block, phase)
         lines.sort(key=lambda line: (line.window_end_ns, sort_key(line)))
         assigned, events = self._correlator.assign(lines)

@@ -139,6 +139,8 @@ class Evidence:
         own = [did for end_ns, did in self._windows if end_ns > anomaly.window_start_ns]
         all_seen = [did for _, did in self._windows]
         # Accounts move their positions one at a time: what a leverage line is about may have been done before its windows.
+        if isinstance(anomaly.account, int):
+            return _share_of(anomaly.account, own, symbol, (*measures, *_OF_FAMILY.get(anomaly.family, ())))
         for seen in (all_seen,) if is_level else (own, all_seen) if anomaly.family == "leverage" else (own,):
             for measure in measures:
                 # What somebody holds is a stock: the last window's counts, not the sum over windows.
@@ -170,6 +172,15 @@ def _asked(anomaly: Anomaly) -> tuple[tuple[int, ...], bool]:
         return (_FALLEN if below else usual), False
     asked = next((_OF_METRIC[metric] for metric in metrics if metric in _OF_METRIC), usual)
     return asked, not _LEVELS.isdisjoint(metrics) and not first.feature.endswith("_change_bps")
+
+
+def _share_of(account: int, windows: list[Actors], symbol: int, measures: tuple[int, ...]) -> tuple[Account, ...]:
+    """The account itself, with its share of the first measure of which it was ever among those that did most; else 0."""
+    for measure in measures:
+        part = sum(float(did.amounts[symbol, measure][did.accounts[symbol, measure] == account].sum()) for did in windows)
+        if part > 0.0:
+            return (Account(account, _NAMES[measure], part / sum(float(did.whole[symbol, measure]) for did in windows)),)
+    return (Account(account, _NAMES[measures[0]], 0.0),)
 
 
 def _largest(windows: Iterable[Actors], symbol: int, measure: int) -> tuple[Account, ...]:

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from monitor.metrics.accounts import add_flow
+
 NEVER: Final = -(2**62)
 TOP: Final = 4
 """Accounts a measure, symbol and window."""
@@ -62,9 +64,12 @@ class Actors(NamedTuple):
 ACCOUNT_FLOW_DTYPE: Final = np.dtype(
     [
         ("window", "<i8"),
+        ("adds", "<i8"),
         ("cancels", "<i8"),
         ("slow_fleeting_cancels", "<i8"),
+        ("cancels_after_fill", "<i8"),
         ("rejects", "<i8"),
+        ("fills", "<i8"),
         ("taken_lots", "<i8"),
         ("near_cancelled_lots", "<i8"),
         ("forced_lots", "<i8"),
@@ -95,9 +100,12 @@ def acting(symbol: Any, account_flow: Any, active: Any, account: int, window: in
     record = account_flow[account]
     if record["window"] != window:
         record["window"] = window
+        record["adds"] = 0
         record["cancels"] = 0
         record["slow_fleeting_cancels"] = 0
+        record["cancels_after_fill"] = 0
         record["rejects"] = 0
+        record["fills"] = 0
         record["taken_lots"] = 0
         record["near_cancelled_lots"] = 0
         record["forced_lots"] = 0
@@ -127,8 +135,10 @@ def offer(accounts: Any, amounts: Any, whole: Any, measure: int, account: int, a
 
 
 @njit(cache=True, nogil=True)
-def close(symbol: Any, account_flow: Any, active: Any, accounts: Any, amounts: Any, whole: Any) -> None:
-    """Ranks who acted in the window that ends, and starts the next one."""
+def close(
+    symbol: Any, s: int, account_flow: Any, active: Any, lot_usd: float, span: Any, accounts: Any, amounts: Any, whole: Any
+) -> None:
+    """Ranks who acted in the window of symbol `s` that ends, counts it for their `span`, and starts the next window."""
     for i in range(symbol["active"]):
         a = active[i]
         record = account_flow[a]
@@ -138,4 +148,5 @@ def close(symbol: Any, account_flow: Any, active: Any, accounts: Any, amounts: A
         offer(accounts, amounts, whole, TAKEN, a, float(record["taken_lots"]))
         offer(accounts, amounts, whole, NEAR_CANCELLED, a, float(record["near_cancelled_lots"]))
         offer(accounts, amounts, whole, FORCED, a, float(record["forced_lots"]))
+        add_flow(span, s, a, record, lot_usd)
     symbol["active"] = 0

@@ -187,7 +187,9 @@ def on_cancelled_order(flow: Any, life_ns: int, whole: bool) -> None:
 @njit(cache=True, nogil=True)
 def on_cancel_by(flow: Any, record: Any, side: int, lots: int, near: bool, life_ns: int, now_ns: int) -> None:
     """Counts a cancel for the account with this `record`; `life_ns` is negative where the order's age is unknown."""
-    flow["after_fill"] += now_ns - record["filled_ns"][1 - side] <= AFTER_FILL_NS
+    after_fill = now_ns - record["filled_ns"][1 - side] <= AFTER_FILL_NS
+    flow["after_fill"] += after_fill
+    record["cancels_after_fill"] += after_fill
     record["cancels"] += 1
     if 0 <= life_ns < SLOW_FLEETING_NS:
         record["slow_fleeting_cancels"] += 1

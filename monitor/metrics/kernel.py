@@ -13,7 +13,7 @@ from numba import njit
 
 from engine.book import NO_SYMBOL, apply_event, level_qty, order_lookup, top_levels
 from engine.contract import MICRO, NO_ACCOUNT, EventFlag, EventKind, Reason, Reference
-from monitor.metrics import actors, cancels, data, depth, forced, impact, leverage, prices, shape
+from monitor.metrics import accounts, actors, cancels, data, depth, forced, impact, leverage, prices, shape
 
 BOARD_LEVELS: Final = 20
 """Levels a side that are kept of each book as it stood when the last window closed."""
@@ -140,6 +140,8 @@ def run(
     window_index: Any,
     values: Any,
     top: Any,
+    span: Any,
+    rows: Any,
 ) -> None:
     """Applies `events` at `times`, then closes every window up to index `until`; those that `jumps` span are left out.
 
@@ -149,7 +151,8 @@ def run(
     ACCOUNT_FLOW_DTYPE and `active` int64 [S, N], `prints` PRINT_DTYPE [S, …], `positions` and `opening` int64 [S, N],
     `holders` HOLDER_DTYPE [S, N], `cash_micro` and `levels` (AccountLevel as told last) int64 [N], `money` MONEY_DTYPE [N],
     `scratch` int64 [N] of zeros, `statuses` int64 [STATUSES]. Results, for the W windows that `count_windows` tells:
-    `window_index` int64 [W], `values` float64 [W, S, M], and who did most in `top` (`monitor.metrics.actors.Actors`).
+    `window_index` int64 [W], `values` float64 [W, S, M], who did most in `top` (`monitor.metrics.actors.Actors`), and
+    what each account did in `rows` (`monitor.metrics.accounts.AccountRows`), of which `span` counts those written.
     """
     rules = settings[0]
     time = clock[0]
@@ -180,8 +183,10 @@ def run(
                 window_index,
                 values,
                 top,
+                span,
+                rows,
             )
-            jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
+            jump = _advance(time, symbols, span, rules["step_ns"], jumps, jump)
             row += 1
         time["events"] += 1
         if events[i]["kind"] != _CLOCK:
@@ -222,8 +227,10 @@ def run(
             window_index,
             values,
             top,
+            span,
+            rows,
         )
-        jump = _advance(time, symbols, rules["step_ns"], jumps, jump)
+        jump = _advance(time, symbols, span, rules["step_ns"], jumps, jump)
         row += 1
 
 
@@ -249,7 +256,7 @@ def _open(time: Any, symbols: Any, window: int, step_ns: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _advance(time: Any, symbols: Any, step_ns: int, jumps: Any, jump: int) -> int:
+def _advance(time: Any, symbols: Any, span: Any, step_ns: int, jumps: Any, jump: int) -> int:
     """Opens the window after the one that has just closed. Returns the next jump to look for."""
     following, jump = _next_window(time["window"], step_ns, jumps, jump)
     time["window_events"] = 0
@@ -257,6 +264,7 @@ def _advance(time: Any, symbols: Any, step_ns: int, jumps: Any, jump: int) -> in
         time["window"] = following
     else:
         time["skipped_windows"] += following - time["window"] - 1
+        accounts.drop(span)
         _open(time, symbols, following, step_ns)
     return jump
 
@@ -280,6 +288,8 @@ def _close(
     window_index: Any,
     values: Any,
     top: Any,
+    span: Any,
+    rows: Any,
 ) -> None:
     window = time["window"]
     end_ns = window * rules["step_ns"]
@@ -293,9 +303,10 @@ def _close(
         depth.settle(symbol["depth"], end_ns)
         mid = symbol["depth"]["mid"] if depth.two_sided(symbol["depth"]) else 0.0
         data.close(symbol["data"], end_ns, rules["step_ns"], out)
-        accounts, amounts, whole = top.accounts[row, s], top.amounts[row, s], top.whole[row, s]
-        actors.close(symbol, account_flow[s], active[s], accounts, amounts, whole)
-        cancels.close(symbol["flow"], amounts[actors.CANCELS, 0], out)
+        lot_usd[s] = symbol["value_usd"] * prices.valuation(symbol["prices"], mid)
+        who, most, whole = top.accounts[row, s], top.amounts[row, s], top.whole[row, s]
+        actors.close(symbol, s, account_flow[s], active[s], lot_usd[s], span, who, most, whole)
+        cancels.close(symbol["flow"], most[actors.CANCELS, 0], out)
         depth.close(symbol["depth"], window, rules["decay"], symbol["value_usd"], out)
         forced.close(symbol["forced"], symbol["value_usd"], out)
         price = mid if rules["book"] else prices.last_price(symbol["prices"])
@@ -305,7 +316,6 @@ def _close(
         shape.close(books[s], state["mid"], state["known"], rules["deep"], rules["accounts"], scratch, symbol["value_usd"], out)
         if rules["accounts"] and rules["deep"] and state["known"]:
             shape.reach(books[s], state["mid"], symbol["value_usd"], reach_usd[s])
-        lot_usd[s] = symbol["value_usd"] * prices.valuation(symbol["prices"], mid)
     if rules["accounts"]:
         standing = np.zeros(len(cash_micro))
         eased = np.zeros(len(cash_micro))
@@ -328,6 +338,8 @@ def _close(
                 eased,
                 money,
                 lot_usd[s],
+                s,
+                span,
                 out,
                 top.accounts[row, s],
                 top.amounts[row, s],
@@ -338,6 +350,8 @@ def _close(
                 known = True
         leverage.close_open_interest(symbol["open_interest"], lots, known, lot_usd[s], out)
     forced.start_money(money)
+    if rules["accounts"] and window % accounts.SPAN == 0:
+        accounts.close(span, window, standing, equity_micro, rows)
     if row == len(window_index) - 1:
         for s in range(len(symbols)):
             for side in range(2):
@@ -492,9 +506,12 @@ def _trade(
         if counts:
             if 0 <= event["account"] < len(account_flow):
                 record = actors.acting(symbol, account_flow, active, event["account"], time["window"])
+                record["fills"] += 1
                 record["taken_lots"] += event["qty"]
                 if event["flags"] & _LIQUIDATION:
                     record["forced_lots"] += event["qty"]
+            if 0 <= event["contra_account"] < len(account_flow):
+                actors.acting(symbol, account_flow, active, event["contra_account"], time["window"])["fills"] += 1
             _note_fill(account_flow, event["account"], np.int64(event["side"]), now_ns)
             _note_fill(account_flow, event["contra_account"], np.int64(1 - event["side"]), now_ns)
 
@@ -549,6 +566,8 @@ def _change_book(
     near = abs(price - symbol["depth"]["mid"]) <= depth.NEAR * symbol["depth"]["mid"]
     if kind == _ADD and counts:
         cancels.on_add(symbol["flow"], event["qty"])
+        if 0 <= event["account"] < len(account_flow):
+            actors.acting(symbol, account_flow, active, event["account"], time["window"])["adds"] += 1
     elif kind == _CANCEL and counts:
         cancels.on_cancel(symbol["flow"], side, event["qty"], near, burst)
         symbol["flow"]["replaces"] += event["code"] in (_AMENDED, _REPLACED)

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
+from monitor.metrics import accounts as account_rows
 from monitor.metrics import actors, forced
 from monitor.metrics.catalogue import column
 from monitor.metrics.shape import FAR
@@ -88,7 +89,9 @@ def value_accounts(
             eased[a] = 0.0
             continue
         leverage[a] = _leverage(notional_micro[a], equity_micro[a])
-        eased[a] = abs(_leverage(notional_micro[a], equity_micro[a] + forced.withdrawn(money[a])))
+        eased[a] = abs(leverage[a])
+        if money[a]["withdrawals"] > 0:
+            eased[a] = abs(_leverage(notional_micro[a], equity_micro[a] + forced.withdrawn(money[a])))
 
 
 @njit(cache=True, nogil=True)
@@ -108,16 +111,18 @@ def close_accounts(
     eased: Any,
     money: Any,
     lot_usd: float,
+    s: int,
+    span: Any,
     out: Any,
     accounts: Any,
     amounts: Any,
     whole: Any,
 ) -> int:
-    """Writes one symbol's account metrics into `out` [M] and makes its `positions` [N] the next window's `opening` [N].
+    """Writes the account metrics of symbol `s` into `out` [M] and makes its `positions` [N] the next window's `opening` [N].
 
     `leverage`, `eased` and `lot_usd` are those of `value_accounts`. Holders without a position any more leave the list. Who
-    holds, grew, shrank and withdrew most goes into `accounts`, `amounts` and `whole` of `monitor.metrics.actors`. Returns the
-    open interest in lots.
+    holds, grew, shrank and withdrew most goes into `accounts`, `amounts` and `whole` of `monitor.metrics.actors`, and what
+    each added into its `span` of `monitor.metrics.accounts`. Returns the open interest in lots.
     """
     long_lots = 0
     short_lots = 0
@@ -132,8 +137,11 @@ def close_accounts(
         a = holders[i]["account"]
         position = positions[a]
         grown = _grown(opening[a], position)
-        actors.offer(accounts, amounts, whole, actors.REDUCED, a, float(_grown(position, opening[a])))
-        actors.offer(accounts, amounts, whole, actors.WITHDRAWN, a, forced.withdrawn(money[a]) / 1e6)
+        # Thousands hold and a few of them do anything: most must cost next to nothing here.
+        if position != opening[a]:
+            actors.offer(accounts, amounts, whole, actors.REDUCED, a, float(_grown(position, opening[a])))
+        if money[a]["withdrawals"] > 0:
+            actors.offer(accounts, amounts, whole, actors.WITHDRAWN, a, forced.withdrawn(money[a]) / 1e6)
         opening[a] = position
         if position == 0:
             holders[a]["listed"] = 0
@@ -150,9 +158,12 @@ def close_accounts(
             longs += 1
         else:
             short_lots += lots
-        actors.offer(accounts, amounts, whole, actors.POSITION, a, float(lots))
-        added = grown * abs(leverage[a]) + (lots - grown) * (abs(leverage[a]) - eased[a])
-        actors.offer(accounts, amounts, whole, actors.EXPOSURE, a, added * lot_usd)
+        if lots >= amounts[actors.POSITION, actors.TOP - 1]:
+            actors.offer(accounts, amounts, whole, actors.POSITION, a, float(lots))
+        if grown > 0 or money[a]["withdrawals"] > 0:
+            added = grown * abs(leverage[a]) + (lots - grown) * (abs(leverage[a]) - eased[a])
+            actors.offer(accounts, amounts, whole, actors.EXPOSURE, a, added * lot_usd)
+            account_rows.add_exposure(span, s, a, grown * lot_usd, added * lot_usd)
         weighted += abs(leverage[a]) * lots
         new_lots += grown
         new_weighted += abs(leverage[a]) * grown

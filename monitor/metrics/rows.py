@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
+from monitor.metrics.accounts import COLUMNS, AccountRows, joined
 from monitor.metrics.actors import CANCELS, MEASURES, POSITION, TOP, Actors
 from monitor.metrics.catalogue import METRIC_NAMES
 
@@ -28,6 +29,7 @@ _ACTORS: Final[dict[str, pl.DataType]] = {
     for measure in MEASURES
     for part, kind in (("who", pl.Array(pl.Int64(), TOP)), ("top", pl.Array(pl.Float64(), TOP)), ("all", pl.Float64()))
 }
+_ACCOUNT_KEYS: Final = ("window_index", "account", "flow_symbol", "exposure_symbol")
 _FIRST: Final = {"cancel": CANCELS, "position": POSITION}
 
 SCHEMA: Final[dict[str, pl.DataType]] = {
@@ -140,6 +142,31 @@ def to_actors(rows: pl.DataFrame, windows: int, symbols: int) -> Actors:
         for part, shape in (("who", (len(MEASURES), TOP)), ("top", (len(MEASURES), TOP)), ("all", (len(MEASURES),)))
     )
     return Actors(who, top, whole)
+
+
+def encode_accounts(blocks: Sequence[Block]) -> bytes:
+    """What accounts did in blocks that follow each other, as one Arrow IPC file; empty where nobody did anything."""
+    rows = joined([block.accounts for block in blocks])
+    if len(rows.window) == 0:
+        return b""
+    buffer = io.BytesIO()
+    values = [pl.Series(name, rows.values[:, c]) for c, name in enumerate(COLUMNS)]
+    keys = (rows.window, rows.account, rows.symbol[:, 0], rows.symbol[:, 1])
+    pl.DataFrame([*map(pl.Series, _ACCOUNT_KEYS, keys), *values]).write_ipc(buffer)
+    return buffer.getvalue()
+
+
+def decode_accounts(data: bytes) -> AccountRows:
+    """What `encode_accounts` made. Raises RowsError for anything else."""
+    if not data:
+        return joined([])
+    try:
+        rows = pl.read_ipc(io.BytesIO(data))
+        window, account, flow, exposure = (rows[name].to_numpy() for name in _ACCOUNT_KEYS)
+        values = rows.select(list(COLUMNS)).to_numpy(order="c")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RowsError(f"these {len(data)} bytes are no rows of accounts: {error}") from error
+    return AccountRows(window, account, np.column_stack([flow, exposure]), values)
 
 
 def _check(rows: pl.DataFrame) -> None:

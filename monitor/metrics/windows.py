@@ -31,6 +31,8 @@ from engine.book import BookStatus, Capacity, new_books
 from engine.contract import EVENT_DTYPE
 from engine.instruments import Instrument
 from monitor.metrics import cancels, depth, forced, kernel, leverage
+from monitor.metrics.accounts import LEFT_OUT, WRITTEN, AccountRows, new_rows, new_span
+from monitor.metrics.accounts import joined as joined_rows
 from monitor.metrics.actors import Actors, new_account_flow, new_actors
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 from monitor.metrics.watermark import LONGEST_STEP_NS, Released, Watermark
@@ -67,6 +69,8 @@ class Block:
     """[W, S, M], NaN where a metric is missing: always the same NaN, so equal rows are equal bytes."""
     actors: Actors
     """Who did most in each window and symbol."""
+    accounts: AccountRows
+    """What each account did in the spans that end in these windows."""
     boards: Boards | None
     """The books as the last window closed, None in a part that was cut off before it."""
 
@@ -79,6 +83,7 @@ class Block:
             window_end_ns=self.window_end_ns[part],
             values=self.values[part],
             actors=self.actors.at(part),
+            accounts=self.accounts.of_windows(int(self.window_index[start]), int(self.window_index[stop - 1])),
             boards=self.boards if stop >= len(self.window_index) else None,
         )
 
@@ -155,6 +160,7 @@ class WindowEngine:
         self._levels = np.zeros(known_accounts, np.int64)
         self._money = np.zeros(known_accounts, forced.MONEY_DTYPE)
         self._scratch = np.zeros(known_accounts, np.int64)
+        self._span = new_span(known_accounts)
         self._statuses = np.zeros(kernel.STATUSES, np.int64)
 
     def push(self, events: np.ndarray) -> Block | None:
@@ -181,7 +187,8 @@ class WindowEngine:
         """What happened since the start of the run, as counts.
 
         `events`; `late`; `skipped_windows` left out in gaps of event time; `wrong_times` not believed; events of an
-        `unknown_symbol` or `unknown_account`, `bad_trade`s; and `book_<status>` for each `BookStatus` that means trouble.
+        `unknown_symbol` or `unknown_account`, `bad_trade`s; `accounts_left_out` of the rows of busy spans; and
+        `book_<status>` for each `BookStatus` that means trouble.
         """
         clock = self._clock[0]
         counts = {
@@ -192,6 +199,7 @@ class WindowEngine:
             "unknown_symbol": int(clock["unknown_symbols"]),
             "unknown_account": int(clock["unknown_accounts"]),
             "bad_trade": int(clock["bad_trades"]),
+            "accounts_left_out": int(self._span.tally[LEFT_OUT]),
         }
         for status in BookStatus:
             if status not in _HARMLESS:
@@ -236,6 +244,9 @@ class WindowEngine:
             "levels": self._levels,
             "money": self._money,
             "statuses": self._statuses,
+            "span": self._span.totals,
+            "busy": self._span.busy,
+            "span_count": self._span.tally,
         }
 
     def _run(self, released: Released, until: int) -> Block | None:
@@ -244,6 +255,8 @@ class WindowEngine:
         index = np.zeros(windows, np.int64)
         values = np.full((windows, n, len(METRIC_NAMES)), np.nan)
         top = new_actors(windows, n)
+        rows = new_rows(windows, len(self._cash_micro)) if windows else new_rows(0, 0)
+        self._span.tally[WRITTEN] = 0
         kernel.run(
             *released,
             until,
@@ -265,6 +278,8 @@ class WindowEngine:
             index,
             values,
             top,
+            self._span,
+            rows,
         )
         if windows == 0:
             return None
@@ -278,7 +293,9 @@ class WindowEngine:
             self._symbols["board_price"].copy(),
             self._symbols["board_lots"].copy(),
         )
-        return Block(self._step_ns, index, index * self._step_ns, values, top, boards)
+        return Block(
+            self._step_ns, index, index * self._step_ns, values, top, rows.part(0, int(self._span.tally[WRITTEN])), boards
+        )
 
 
 def _joined(first: Block, rest: Block) -> Block:
@@ -289,6 +306,7 @@ def _joined(first: Block, rest: Block) -> Block:
         window_end_ns=np.concatenate([first.window_end_ns, rest.window_end_ns]),
         values=np.concatenate([first.values, rest.values]),
         actors=first.actors.then(rest.actors),
+        accounts=joined_rows([first.accounts, rest.accounts]),
     )
 
 

@@ -35,7 +35,8 @@ BLOCK_MS: Final = 250
 
 
 class Blob(NamedTuple):
-    """One blob of metric rows, decoded: `values` [W, S, M], NaN where missing, and who did most."""
+    """One blob of metric rows, decoded: `values` [W, S, M], NaN where missing, and who did most; `accounts` are the rows of
+    accounts as feed encoded them (`monitor.metrics.rows.decode_accounts`), for whoever reads them."""
 
     position: Position
     phase: str
@@ -43,6 +44,7 @@ class Blob(NamedTuple):
     window_end_ns: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
     actors: Actors
+    accounts: bytes
 
 
 class Follower(Protocol):
@@ -114,7 +116,7 @@ def decode(entry: Entry, meta: RunMeta) -> Blob:
     rows = decode_rows(entry.fields[b"rows"])
     windows = to_windows(rows, meta.symbols)
     actors = to_actors(rows, len(windows.window_index), len(meta.symbols))
-    return Blob(entry.position, entry.fields[b"phase"].decode(), *windows, actors)
+    return Blob(entry.position, entry.fields[b"phase"].decode(), *windows, actors, entry.fields.get(b"accounts", b""))
 
 
 def items_json(items: list[Any]) -> bytes:

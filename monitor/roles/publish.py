@@ -12,7 +12,7 @@ import numpy as np
 
 from monitor.bus.commit import Output, SetValue, Value
 from monitor.bus.position import START, Position
-from monitor.metrics.rows import ROW_BYTES, encode_block
+from monitor.metrics.rows import ROW_BYTES, encode_accounts, encode_block
 from monitor.roles.follower import SCHEMA_VERSION
 from monitor.roles.runtime import Role
 
@@ -110,6 +110,7 @@ class Publisher:
         position = Position(ends[1] // self._meta.step_ns)
         phase = self.phase(ends[1])
         rows = encode_block(self._pending, self._meta.symbols, phase)
+        accounts = encode_accounts(self._pending)
         fields: dict[str, Value] = {
             "v": SCHEMA_VERSION,
             "first": ends[0] // self._meta.step_ns,
@@ -119,12 +120,13 @@ class Publisher:
             "counters": self._counted(),
             "closed_wall_ns": self._wall_ns(ends[1]),
             "rows": rows,
+            "accounts": accounts,
         }
         sets = [SetValue(self._role.keys.books, symbol, book) for symbol, book in last.books(self._meta.instruments)]
         self._wait_for_readers()
         self._role.committer.commit(position, [Output(self._role.keys.metrics, position, fields)], sets)
-        self._ahead.append((position, len(rows)))
-        self._ahead_bytes += len(rows)
+        self._ahead.append((position, len(rows) + len(accounts)))
+        self._ahead_bytes += len(rows) + len(accounts)
         self._pending = []
         self._pending_windows = 0
 

@@ -30,7 +30,8 @@ _MOST_S: Final = 2.0
 
 def warm_up(config: RunConfig) -> None:
     """Runs the first events of `config`'s source through windows and detectors. Raises what the source raises."""
-    from models.detectors import Panel
+    from models.detectors import AccountPanel, Panel
+    from monitor.metrics.accounts import COLUMNS, SPAN
     from monitor.metrics.windows import WindowEngine
     from monitor.roles.feed import open_source
 
@@ -61,6 +62,10 @@ def warm_up(config: RunConfig) -> None:
     print("detectors", flush=True)
     symbols = tuple(instrument.symbol for instrument in source.instruments)
     panel = Panel(symbols, METRIC_NAMES)
+    accounts = AccountPanel(symbols, tuple(COLUMNS), source.step_ns, SPAN)
+    for window in range(1, _WINDOWS + 1):
+        ones = np.ones((2, len(COLUMNS)))
+        accounts.process(np.full(2, window * SPAN), np.arange(2), np.zeros((2, 2), np.int64), ones)
     panel.process(np.arange(1, _WINDOWS + 1), np.ones((_WINDOWS, len(symbols), len(METRIC_NAMES))))
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.metrics.accounts import COLUMNS, SPAN, AccountRows
 from monitor.metrics.actors import MEASURES, TOP
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 from monitor.sources import ALL_CAPABILITIES
@@ -19,7 +20,7 @@ lateness = st.sampled_from([0, 50_000_000, 1_500_000_000])
 
 
 def run(engine, events, cuts=()):
-    """(index, values, and who did most: accounts, amounts, whole) of all windows of the stream cut at `cuts`."""
+    """All windows of the stream cut at `cuts`: index, values, who did most (accounts, amounts, whole), and rows of accounts."""
     blocks = [engine.push(part) for part in np.split(events, sorted(cuts))] + [engine.finish()]
     return joined(blocks)
 
@@ -28,7 +29,8 @@ def joined(blocks):
     blocks = [block for block in blocks if block is not None]
     if not blocks:
         return None
-    return [np.concatenate(arrays) for arrays in zip(*((b.window_index, b.values, *b.actors) for b in blocks), strict=True)]
+    arrays = ((b.window_index, b.values, *b.actors, *b.accounts) for b in blocks)
+    return [np.concatenate(parts) for parts in zip(*arrays, strict=True)]
 
 
 def as_bytes(result):
@@ -41,7 +43,8 @@ def compare_with_naive(events, capabilities, lateness_ns, step_ns=SECOND):
         naive.push(event)
     naive.finish()
     engine = new_engine(capabilities, lateness_ns, step_ns)
-    index, values, *top = run(engine, events)
+    index, values, *rest = run(engine, events)
+    top, rows = rest[:3], AccountRows(*rest[3:])
     assert index.tolist() == [window for window, _, _ in naive.rows]
     expected = np.array([[[row[name] for name in METRIC_NAMES] for row in rows] for _, rows, _ in naive.rows])
     # Medians of lifetimes are within half a bin; all else differs by the order of float sums alone.
@@ -51,11 +54,14 @@ def compare_with_naive(events, capabilities, lateness_ns, step_ns=SECOND):
     found = [(int(index[w]), s, METRIC_NAMES[m], values[w, s, m], expected[w, s, m]) for w, s, m in np.argwhere(wrong)]
     assert not found, found[:10]
     if "accounts" in capabilities:
-        compare_actors([did for _, _, did in naive.rows], *top)
+        dids = [did for _, _, did in naive.rows]
+        compare_actors(dids, *top)
+        compare_rows(index.tolist(), dids, rows)
     else:
         assert (top[0] == -1).all()
         assert not top[1].any()
         assert np.isnan(top[2]).all()
+        assert len(rows.window) == 0
     counters = engine.counters()
     assert (counters["late"], counters["skipped_windows"], counters["wrong_times"]) == (naive.late, naive.skipped, naive.wrong)
 
@@ -75,6 +81,31 @@ def compare_actors(expected, accounts, amounts, whole):
             assert [did[a] for a in named] == pytest.approx([x for _, x in most], rel=1e-9, abs=1e-7), where
         else:
             assert named == [a for a, _ in most], where
+
+
+def compare_rows(index, dids, rows):
+    """What accounts did by span, for the columns that are also measures."""
+    span, spans = {}, []
+    for w, did in zip(index, dids, strict=True):
+        if (w - 1) // SPAN != span.get("at"):
+            span = {"at": (w - 1) // SPAN}
+        for measure, who in (item for symbol in did for item in symbol.items()):
+            for account, amount in who.items():
+                span[account, measure] = span.get((account, measure), 0) + amount
+        if w % SPAN == 0:
+            spans.append((w, span))
+    expected = {}
+    for w, did in spans:
+        for account in range(ACCOUNTS):
+            values = [did.get((account, name), 0) for name in COLUMNS]
+            if any(values[list(COLUMNS).index(name)] > 0 for name in ("cancels", "rejects", "exposure_usd")):
+                expected[w, account] = values
+    found = {(w, a): values for w, a, values in zip(rows.window.tolist(), rows.account.tolist(), rows.values, strict=True)}
+    assert set(expected) <= set(found)
+    assert list(found) == sorted(found)
+    compared = [list(COLUMNS).index(name) for name in ("cancels", "slow_fleeting_cancels", "rejects", "exposure_usd")]
+    for key, values in expected.items():
+        assert found[key][compared].tolist() == pytest.approx([values[c] for c in compared], rel=1e-9, abs=1e-7), key
 
 
 @settings(max_examples=25, deadline=None)

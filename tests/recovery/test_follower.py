@@ -14,6 +14,7 @@ from monitor.bus.meta import SCHEMA_VERSION, RunMeta, write_meta
 from monitor.bus.position import START, Position
 from monitor.bus.server import start_server
 from monitor.config import FilesSpec, RunConfig
+from monitor.metrics.accounts import new_rows
 from monitor.metrics.actors import new_actors
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.rows import encode_block
@@ -77,7 +78,7 @@ def publish(config, values, pieces):
         if len(index) == 0:
             break
         cut = slice(start, start + len(index))
-        block = Block(STEP_NS, index, index * STEP_NS, values[cut], actors.at(cut), None)
+        block = Block(STEP_NS, index, index * STEP_NS, values[cut], actors.at(cut), new_rows(0, 0), None)
         at = Position(int(index[-1]))
         fields = {
             "prev": str(role.committer.position),

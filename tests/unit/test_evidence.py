@@ -38,11 +38,11 @@ def windows(*told, first=FIRST):
     return SimpleNamespace(window_end_ns=index * SECOND, values=values, actors=actors)
 
 
-def line(window, feature, family="leverage", seconds=1, value=9.0, low=0.0):
+def line(window, feature, family="leverage", seconds=1, value=9.0, low=0.0, account=None):
     end_ns = (FIRST + window) * SECOND
     first = Contribution(feature, value, low, 5.0, "", 1.0)
     return Anomaly(
-        end_ns - seconds * SECOND, end_ns, seconds * 1000, "B", None, family, "margin", "", 1.0, 1.0, 1e-4, (first,)
+        end_ns - seconds * SECOND, end_ns, seconds * 1000, "B", account, family, "margin", "", 1.0, 1.0, 1e-4, (first,)
     )  # fmt: skip
 
 
@@ -112,6 +112,14 @@ def test_without_accounts_nobody_is_named(evidence):
     seen = windows({})
     seen.actors.whole[:] = np.nan
     assert accounts(evidence, seen, line(0, "cancels", "cancels"), line(0, "x", "market")) == [[], []]
+
+
+def test_a_line_of_an_account_names_it_with_its_share_as_far_as_it_is_known(evidence):
+    seen = windows({"cancels": {7: 30, 8: 60}}, {"slow_fleeting_cancels": {7: 10}})
+    (found,) = evidence.explain([line(1, "account_cancels", "cancels", seconds=2, account=7)], seen, "LIVE")
+    assert found.accounts == (Account(7, "slow_fleeting_cancels", 0.5),)
+    (found,) = evidence.explain([line(2, "account_rejects", "cancels", account=9)], windows({}, first=FIRST + 2), "LIVE")
+    assert found.accounts == (Account(9, "rejects", 0.0),)
 
 
 def test_what_is_remembered_survives_a_pickle(evidence):

@@ -17,6 +17,7 @@ from monitor.bus.position import Position
 from monitor.bus.streams import StreamError
 from monitor.history.export import Exporter, ExportError, prepare_folder
 from monitor.history.seal import seal
+from monitor.metrics.accounts import new_rows
 from monitor.metrics.actors import new_actors
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.rows import encode_block
@@ -66,7 +67,7 @@ def run_through(redis, sizes, drain, phase="LIVE", labels=None):
             break
         index = np.arange(start + 1, stop + 1)
         at = Position(stop)
-        block = Block(S, index, index * S, values[start:stop], new_actors(stop - start, len(SYMBOLS)), None)
+        block = Block(S, index, index * S, values[start:stop], new_actors(stop - start, len(SYMBOLS)), new_rows(0, 0), None)
         counters = json.dumps({"events": stop * 10, "windows": stop, "late": 1, "gaps": 0, "rejects": {}})
         rows = encode_block([block], SYMBOLS, phase)
         walls = {"closed_wall_ns": stop * S}

@@ -7,14 +7,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from monitor.metrics.accounts import COLUMNS, AccountRows, joined
 from monitor.metrics.actors import CANCELS, MEASURES, POSITION, TOP, Actors
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES, column
 from monitor.metrics.rows import (
     SCHEMA,
     RowsError,
     block_rows,
+    decode_accounts,
     decode_rows,
     empty_rows,
+    encode_accounts,
     encode_block,
     encode_rows,
     to_actors,
@@ -36,7 +39,10 @@ def new_block(first=1_700_000_001, windows=4, seed=1):
     did = (windows, len(SYMBOLS), len(MEASURES))
     whole = np.where(rng.random(did) < 0.3, np.nan, 9.0)
     actors = Actors(rng.integers(-1, 5, (*did, TOP)), rng.random((*did, TOP)), whole)
-    return Block(SECOND, index, index * SECOND, values, actors, None)
+    ends = np.repeat(index[index % 10 == 0], 3)
+    n = len(ends)
+    accounts = AccountRows(ends, np.arange(n), rng.integers(-1, 3, (n, 2)), rng.random((n, len(COLUMNS))))
+    return Block(SECOND, index, index * SECOND, values, actors, accounts, None)
 
 
 def test_a_block_comes_back_to_the_bit():
@@ -71,6 +77,20 @@ def test_a_block_in_parts_is_the_same_table():
     assert encode_block([new_block()], SYMBOLS, "LIVE") == encode_block([new_block()], SYMBOLS, "LIVE")
     parts = decode_rows(encode_block([new_block().cut(0, 1), new_block().cut(1, 4)], SYMBOLS, "LIVE"))
     assert parts.equals(block_rows(new_block(), SYMBOLS, "LIVE"), null_equal=True)
+
+
+def test_rows_of_accounts_come_back_to_the_bit():
+    blocks = [new_block(first=1_700_000_005, windows=10), new_block(first=1_700_000_019, seed=2)]
+    rows = decode_accounts(encode_accounts(blocks))
+    assert len(rows.window) == 6
+    for array, expected in zip(rows, joined([block.accounts for block in blocks]), strict=True):
+        assert array.tobytes() == expected.tobytes()
+    parts = [blocks[0].cut(0, 6), blocks[0].cut(6, 10), blocks[1]]
+    assert encode_accounts(parts) == encode_accounts(blocks)
+    assert encode_accounts([new_block(windows=3)]) == b""
+    assert len(decode_accounts(b"").window) == 0
+    with pytest.raises(RowsError, match="no rows of accounts"):
+        decode_accounts(b"nonsense")
 
 
 def test_no_rows_are_rows_too():

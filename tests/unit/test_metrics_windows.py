@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from engine.contract import EventKind, Reference
+from engine.contract import EventKind, Reason, Reference
+from monitor.metrics.accounts import COLUMNS, MOST, SPAN
 from monitor.metrics.catalogue import CATALOGUE, METRIC_NAMES
 from monitor.metrics.rows import block_rows
 from monitor.sources import ALL_CAPABILITIES
-from tests.oracle.event_streams import HOUR, events_of
+from tests.oracle.event_streams import HOUR, START_NS, events_of
 from tests.shared_data import shared_data
 from tests.windows_kit import (
     BUY,
@@ -239,3 +240,45 @@ def test_the_recorded_day_has_its_windows_and_its_burst():
     thin = slice(14 * 3600 + 42 * 60 + 30 - 34_200, 14 * 3600 + 43 * 60 - 34_200)
     slippage = np.fmax(values[:, METRIC_NAMES.index("slippage_buy_bps")], values[:, METRIC_NAMES.index("slippage_sell_bps")])
     assert np.median(slippage[thin]) > 2 * np.median(slippage)
+
+
+def test_a_span_tells_what_each_account_did_and_where():
+    events = [*[transfer(0, a, 1_000_000_000) for a in (1, 2)], reference(0, Reference.MARK, 10_000_000_000)]
+    events += [add(1, 1, BUY, 9_990, 5, account=1), add(2, 2, SELL, 10_010, 5, account=2), add(3, 3, BUY, 9_980, 1, account=1)]
+    events += [cancel(1_500, 3, BUY, 9_980, 1, account=1), trade(2_000, BUY, 10_010, 2, maker_id=2, taker=1, maker=2)]
+    refused = {"kind": EventKind.REJECT, "account": 2, "code": Reason.BAD_TICK}
+    events += [{"ts_ns": at(2_500), "symbol": 1, **refused}, clock(30_000)]
+    engine = new_engine()
+    rows = engine.push(events_of(events)).accounts
+    first, where = START_NS // SECOND, [list(COLUMNS).index(name) for name in ("adds", "cancels", "rejects", "fills")]
+    end = -(-(first + 1) // SPAN) * SPAN
+    assert rows.window.tolist() == [end, end]
+    assert rows.account.tolist() == [1, 2]
+    assert rows.symbol.tolist() == [[0, 0], [1, 0]]
+    assert rows.values[:, where].tolist() == [[2, 1, 0, 1], [1, 0, 1, 1]]
+    taken, grown, exposure, leverage, equity = rows.values[0, -5:].tolist()
+    assert (taken, grown, leverage) == (200, 200, pytest.approx(0.2, rel=0.01))
+    assert exposure == pytest.approx(200 * leverage)
+    assert equity == pytest.approx(1_000 - 2 * 0.1)
+    assert engine.counters()["accounts_left_out"] == 0
+
+
+def test_of_too_many_accounts_those_that_did_most_have_rows_and_the_rest_is_counted():
+    accounts = 700
+    events = [add(1 + n / 1_000, 1 + n, BUY, 9_000, 1, account=n) for n in range(accounts)]
+    events += [add(5 + n / 1_000, 1_000 + n, BUY, 9_000, 1, account=n) for n in range(100, accounts)]
+    events += [transfer(10, a, 1_000_000_000) for a in (3, 5)]
+    events += [trade(11, BUY, 9_000, 1, taker=3, maker=5), clock(30_000)]
+    engine = new_engine(accounts=accounts)
+    rows = engine.push(events_of(events)).accounts
+    assert len(rows.window) == MOST
+    # 3 and 5 added exposure; then those with two orders, the lowest numbers first.
+    assert rows.account.tolist() == [3, 5, *range(100, 100 + MOST - 2)]
+    assert engine.counters()["accounts_left_out"] == accounts - MOST
+
+
+def test_a_span_that_time_jumps_out_of_has_no_rows():
+    day = 86_400_000
+    events = [add(1, 1, BUY, 9_000, 1, account=1), add(day, 2, BUY, 9_000, 1, account=2), clock(day + 1)]
+    rows = new_engine().push(events_of([*events, clock(day + 30_000)])).accounts
+    assert rows.account.tolist() == [2]

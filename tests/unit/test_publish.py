@@ -10,6 +10,7 @@ from monitor.bus.meta import SCHEMA_VERSION, RunMeta
 from monitor.bus.position import Position
 from monitor.bus.server import start_server
 from monitor.config import FilesSpec, RunConfig
+from monitor.metrics.accounts import new_rows
 from monitor.metrics.actors import new_actors
 from monitor.metrics.catalogue import METRIC_NAMES
 from monitor.metrics.rows import ROW_BYTES, decode_rows
@@ -53,7 +54,7 @@ def start(server, tmp_path):
 def block(first, last):
     index = np.arange(first, last + 1)
     values = np.broadcast_to(index[:, None, None].astype(float), (len(index), 1, len(METRIC_NAMES)))
-    return Block(S, index, index * S, np.ascontiguousarray(values), new_actors(len(index), 1), None)
+    return Block(S, index, index * S, np.ascontiguousarray(values), new_actors(len(index), 1), new_rows(0, 0), None)
 
 
 def blobs(role):

@@ -23,7 +23,7 @@ _ANSCOMBE: Final = 3.0 / 8.0
 LARGEST: Final = 1e100  # squares of this still fit a float: infinities and 1e300 are cut here
 
 LEVEL_GAIN: Final = 1.0 - 0.5 ** (1.0 / 150.0)  # half-life 150 windows
-SCALE_GAIN: Final = 1.0 - 0.5 ** (1.0 / 300.0)
+SCALE_GAIN: Final = 1.0 - 0.5 ** (1.0 / 500.0)
 # A scale that was far off over the last thirty windows or so has changed: it is learnt faster until it fits again.
 SURPRISE_GAIN: Final = 1.0 - 0.5 ** (1.0 / 30.0)
 SURPRISED: Final = 0.9

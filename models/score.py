@@ -15,7 +15,7 @@ from models.state import Floats, Pool
 
 MEMORY: Final = 0.6
 Q_CLIP: Final = 4.5
-RIDGE: Final = 0.015
+RIDGE: Final = 0.003
 LEAST: Final = 1e-3  # variance: that of a constant feature fades to nothing, and its first change would score 1e14
 COVARIANCE_MEMORY: Final = 2000.0  # rows a covariance rests on at most
 FEWEST_WINDOWS: Final = 300.0  # ... but never fewer windows, however many entities there are

@@ -16,6 +16,7 @@ from engine.book import MEDIUM
 from engine.simulation import QUIET, Simulation, SimulationConfig
 from engine.simulation.scenarios import SCENARIOS
 from engine.wallets import OWN_ACCOUNTS
+from models.detectors.variants import STANDARD
 from models.ranking import sort_key
 from monitor.config import STEP_NS
 from monitor.drills.result import Drilled
@@ -27,15 +28,17 @@ from monitor.sources.venue import mark_opening
 _BATCH_TICKS: Final = 50
 
 
-def drills(names: tuple[str, ...], seed: int, strength: float = 1.0, history_s: int = HISTORY_S) -> Iterator[Drilled]:
+def drills(
+    names: tuple[str, ...], seed: int, strength: float = 1.0, history_s: int = HISTORY_S, variant: str = STANDARD
+) -> Iterator[Drilled]:
     """First the quiet market of that seed (scenario ""), then each scenario. Raises KeyError for a name there is not."""
     for name in names:
         SCENARIOS[name]
-    quiet = _Run(config_of(QUIET, seed, strength, history_s))
+    quiet = _Run(config_of(QUIET, seed, strength, history_s), variant)
     yield quiet.copy().drilled("", seed, strength)
     for name in names:
         if SCENARIOS[name].unlisted:
-            yield _Run(config_of(name, seed, strength, history_s)).drilled(name, seed, strength)
+            yield _Run(config_of(name, seed, strength, history_s), variant).drilled(name, seed, strength)
         else:
             yield quiet.copy(name, strength).drilled(name, seed, strength)
 
@@ -43,21 +46,22 @@ def drills(names: tuple[str, ...], seed: int, strength: float = 1.0, history_s: 
 class _Run:
     """A market that is watched; after construction it stands at the end of its history."""
 
-    def __init__(self, config: SimulationConfig, origin: _Run | None = None) -> None:
+    def __init__(self, config: SimulationConfig, variant: str, origin: _Run | None = None) -> None:
         self._config = config
+        self._variant = variant
         self._simulation = Simulation(config)
         self._venue = self._simulation.new_venue()
         self._seen: list[Seen] = []
         if origin is not None:
             return
         instruments = self._simulation.instruments
-        self._watch = Watch(instruments, VENUE_CAPABILITIES, MEDIUM, self._venue.accounts + OWN_ACCOUNTS)
+        self._watch = Watch(instruments, VENUE_CAPABILITIES, MEDIUM, self._venue.accounts + OWN_ACCOUNTS, self._variant)
         self._push([mark_opening(self._step())], "HISTORY")
         self._advance(config.history_end_ns, "HISTORY")
 
     def copy(self, name: str = QUIET, strength: float = 1.0) -> _Run:
         """The same market, at the same moment, with a scenario to come."""
-        other = _Run(msgspec.structs.replace(self._config, strength=strength), origin=self)
+        other = _Run(msgspec.structs.replace(self._config, strength=strength), self._variant, origin=self)
         other._venue.restore(self._venue.snapshot())
         other._simulation.restore(self._simulation.snapshot())
         if name != QUIET:

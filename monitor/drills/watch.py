@@ -13,6 +13,7 @@ import numpy as np
 
 from models.correlation import Correlator, Event
 from models.detectors import AccountPanel, Panel
+from models.detectors.variants import STANDARD
 from models.ranking import sort_key
 from monitor.config import ALERT_BUDGET, STEP_NS
 from monitor.guardrails.engine import GuardEngine, Verdict
@@ -42,13 +43,18 @@ class Watch:
     """Windows, detectors, evidence, events and guardrails over the events of one venue."""
 
     def __init__(
-        self, instruments: tuple[Instrument, ...], capabilities: frozenset[str], capacity: Capacity, accounts: int
+        self,
+        instruments: tuple[Instrument, ...],
+        capabilities: frozenset[str],
+        capacity: Capacity,
+        accounts: int,
+        variant: str = STANDARD,
     ) -> None:
-        self._arguments = (instruments, capabilities, capacity, accounts)
+        self._arguments = (instruments, capabilities, capacity, accounts, variant)
         symbols = tuple(instrument.symbol for instrument in instruments)
         self._windows = WindowEngine(instruments, capabilities, capacity, accounts, STEP_NS, 0)
         self._guard = GuardEngine(symbols, METRIC_NAMES, load_core(METRIC_NAMES))
-        self._panel = Panel(symbols, METRIC_NAMES, STEP_NS)
+        self._panel = Panel(symbols, METRIC_NAMES, STEP_NS, variant)
         self._accounts = AccountPanel(symbols, tuple(COLUMNS), STEP_NS, SPAN)
         self._evidence = Evidence(symbols, LONGEST_WINDOWS, Calendar(instruments))
         self._correlator = Correlator(len(symbols), STEP_NS, ALERT_BUDGET)

@@ -171,9 +171,8 @@ class Reader:
         if position.is_end:
             self.model.end()
         else:
-            self.model.ranked(
-                position.window, _json(fields[b"items"]), _json(fields[b"events"]), int(fields[b"done_wall_ns"]) / 1e6, now
-            )
+            lines, events, drifts = (_json(fields.get(name, b"[]")) for name in (b"items", b"events", b"drifts"))
+            self.model.ranked(position.window, lines, events, drifts, int(fields[b"done_wall_ns"]) / 1e6, now)
         return True
 
 

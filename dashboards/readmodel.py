@@ -46,6 +46,7 @@ LINE_FAMILIES: Final = 5
 """Families that can speak of a symbol in a window, the market as a whole included."""
 DAY_NS: Final = 86_400_000_000_000
 MEMBERS_SHOWN: Final = 8
+DRIFTS_SHOWN: Final = 3
 STANDING: Final = ("members", "more_members", "alert", "event_far_text", "shared")
 """What a row shows of its event as it stands, beside its strongest line."""
 
@@ -95,6 +96,7 @@ class ReadModel:
         self._lines_below = dict.fromkeys(STATED_RATES, 0)
         self._alerts: dict[str, tuple[int, float]] = {}
         self._odds: dict[str, Any] = {}
+        self._drifts: list[dict[str, Any]] = []
         self._delta: dict[str, Any] = {}
 
     # Intake -----------------------------------------------------------------------------------------------------------
@@ -142,16 +144,24 @@ class ReadModel:
         last_window: int,
         anomalies: Iterable[Mapping[str, Any]],
         events: Iterable[Mapping[str, Any]],
+        drifts: Iterable[Mapping[str, Any]],
         done_ms: float | None,
         now: float,
     ) -> None:
         """Rank's final anomaly lines of one blob that ends at `last_window` (an index), and the events that they changed, as
-        they stand. `done_ms`: wall clock."""
+        they stand; and what drifted. `done_ms`: wall clock."""
         self.t_model_ms = done_ms
         for line in anomalies:
             self._line(line)
         for event in events:
             self._event(event)
+        for drift in drifts:
+            at = {
+                "at_ms": drift["window_end_ns"] / 1e6,
+                "symbol": clean_symbol(drift["symbol"]),
+                "text": clean(drift["says"], 160),
+            }
+            self._drifts = [*self._drifts[1 - DRIFTS_SHOWN :], at]
         self._count(last_window)
         self._advance("rank", last_window, now)
         self._scored_to_ms = last_window * self._step_ms
@@ -309,6 +319,7 @@ class ReadModel:
         self._alerts = {key: told for key, told in self._alerts.items() if told[0] >= day}
         odds = {
             "alerts": len(self._alerts),
+            "drifts": self._drifts,
             "rates": [[stated, round(stated * cells, 1), self._lines_below[stated]] for stated in STATED_RATES],
         }
         if odds != self._odds:

@@ -32,6 +32,24 @@ class Contribution(msgspec.Struct, frozen=True):
     says: str = ""
 
 
+class Drift(msgspec.Struct, frozen=True):
+    """A feature of a symbol whose level has changed for good, as seen in the window that ends at `window_end_ns`.
+
+    It went from `before` to `after` standard deviations of what was expected. `adopted` says whether the detector took the new
+    level for usual. A line of `drifts.jsonl`.
+    """
+
+    window_end_ns: int
+    symbol: str
+    family: str
+    feature: str
+    before: float
+    after: float
+    adopted: bool
+    says: str
+    v: int = SCHEMA_VERSION
+
+
 class Anomaly(msgspec.Struct, frozen=True):
     """An unusual window [`window_start_ns`, `window_end_ns`) of a symbol, or of an account in it, in one family.
 
@@ -58,4 +76,7 @@ class Anomaly(msgspec.Struct, frozen=True):
     """What sort of anomaly of its family it is, in one word of the family's (`models.detectors.kinds`); "" if it is of none."""
     notes: tuple[str, ...] = ()
     """What else is to be known of it, in sentences."""
+    second_opinion: float | None = None
+    """Which share of what was seen half-space trees found less unusual (`models.second_opinion`); null where they are not
+    asked, or too young."""
     v: int = SCHEMA_VERSION

@@ -172,16 +172,17 @@ def run(
     value: Floats,
     low: Floats,
     high: Floats,
+    residual: Floats,
     young: Any,
 ) -> None:
     """Score, then learn the windows that end with the rows `first`, `first` + 1, … of `rows` [T, S, N].
 
-    Writes the score [T − first, S]: the mean over the features of z² on the side that is unusual, by
-    `share_of_score` [F], NaN before `WARM_UP` windows
-    were learnt and where every feature is missing; and, each [T − first, S, F], its contributions, the values and the expected
-    ranges in the features' units (NaN: missing). `given` [F] is the earlier feature that explains one, or -1.
-    `young` bool [T − first, S] where a symbol is judged by what is usual for the others. Every row ends a window that is
-    scored; only those whose index is a multiple of `length`, at most of `STRIDE`, are learnt.
+    Writes the score [T − first, S]: the mean over the features of z² on the side that is unusual, by `share_of_score` [F], NaN
+    before `WARM_UP` windows were learnt and where every feature is missing; and, each [T − first, S, F], its contributions, the
+    values and the expected ranges in the features' units, and the residuals in standard deviations (NaN: missing). `given` [F]
+    is the earlier feature that explains one, or -1. `young` bool [T − first, S] where a symbol is judged by what is usual for
+    the others. Every row ends a window that is scored; only those whose index is a multiple of `length`, at most of `STRIDE`,
+    are learnt.
     """
     entities, features, k = rows.shape[1], prior.shape[0], slopes.shape[2]
     inputs = np.empty((entities, rows.shape[2]))
@@ -247,6 +248,7 @@ def run(
             present = 0
             total = 0.0
             for f in range(features):
+                residual[w, s, f] = z[s, f]
                 if np.isnan(z[s, f]):
                     contributions[w, s, f] = 0.0
                     value[w, s, f] = low[w, s, f] = high[w, s, f] = np.nan
@@ -269,7 +271,8 @@ def run(
                         share[0] = decay * share[0] + others * others
                         share[1] = decay * share[1] + others * min(max(z[s, f], -CLIP), CLIP)
                         share[2] = decay * share[2] + rest * rest
-                unusual = sided((z[s, f] - moved) / np.sqrt(left), side[f])
+                residual[w, s, f] = (z[s, f] - moved) / np.sqrt(left)
+                unusual = sided(residual[w, s, f], side[f])
                 contributions[w, s, f] = share_of_score[f] * unusual * unusual
                 total += contributions[w, s, f]
                 a, b, c = abc[s, f, 0], abc[s, f, 1], abc[s, f, 2]

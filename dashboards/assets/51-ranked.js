@@ -28,7 +28,8 @@ perpwatch.ranked = (() => {
   const odds = (told) => {
     if (!told?.rates) return "";
     const rates = told.rates.map(([stated, expected, seen]) => `${seen} at ${stated} (${expected} stated)`);
-    return `${told.alerts} ${told.alerts === 1 ? "alert" : "alerts"} today · lines of the run: ${rates.join(", ")}`;
+    const drifted = (told.drifts ?? []).map((one) => `${utc(one.at_ms)} ${one.symbol}: ${one.text}`);
+    return `${told.alerts} ${told.alerts === 1 ? "alert" : "alerts"} today · lines of the run: ${rates.join(", ")}${drifted.length ? ` · drift ${drifted.join("; ")}` : ""}`;
   };
 
   const cells = (row, rank, now) => ({

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,10 @@ from models.features import Feature, FeatureTable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+ADOPTED: Final = 10.0
+"""Windows that count of what was before a new level."""
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -28,7 +34,7 @@ class Family(msgspec.Struct, frozen=True):
 class Scored(msgspec.Struct, frozen=True):
     """A block of windows. [W, S]: `score`, `rate` (false-alarm rate) and `rarity`, NaN where there is none yet, and `young`
     where a symbol is judged by what is usual for the others; [W, S, F]: the contributions to the score, the features' values
-    and expected ranges in their units, NaN where missing."""
+    and expected ranges in their units, the residuals in standard deviations, NaN where missing."""
 
     score: Floats
     rate: Floats
@@ -37,6 +43,7 @@ class Scored(msgspec.Struct, frozen=True):
     value: Floats
     low: Floats
     high: Floats
+    residual: Floats
     young: NDArray[np.bool_]
 
 
@@ -67,6 +74,13 @@ class FamilyDetector:
         self._rows = np.empty((0, symbols, len(self._table.columns)))
         self._index = np.empty(0, np.int64)
 
+    def forget(self, symbol: int, feature: int) -> None:
+        """Gives up most of what a symbol's level and spread of a feature rest on: the next windows say what is usual."""
+        state = self._state
+        kept = min(1.0, ADOPTED / max(float(state.normal[symbol, feature, 0, 0]), 1e-9))
+        for array in (state.normal, state.target, state.variance, state.weight, state.shared, state.explained):
+            array[symbol, feature] *= kept
+
     def process(self, window_index: Ints, values: Floats) -> Scored:
         """Rate each window by what was learnt before it, then learn it. `values` float64[W, S, M], W ≥ 1, indices rising."""
         table, state = self._table, self._state
@@ -75,7 +89,7 @@ class FamilyDetector:
         windows, symbols = values.shape[:2]
         score = np.empty((windows, symbols))
         features = len(self.family.features)
-        contributions, value, low, high = (np.empty((windows, symbols, features)) for _ in range(4))
+        contributions, value, low, high, residual = (np.empty((windows, symbols, features)) for _ in range(5))
         young = np.zeros((windows, symbols), np.bool_)
         run(
             rows, index, len(self._index), self.length,
@@ -83,8 +97,8 @@ class FamilyDetector:
             state.decay, state.prior, state.floor,
             state.normal, state.target, state.slopes, state.factor, state.variance, state.weight, state.learnt,
             state.shared, state.group_slopes, state.group_variance, state.explained, state.clock,
-            score, contributions, value, low, high, young,
+            score, contributions, value, low, high, residual, young,
         )  # fmt: skip
         self._rows, self._index = rows[-self.length :].copy(), index[-self.length :].copy()
         rate, rarity = self._tail.process(score)
-        return Scored(score, rate, rarity, contributions, value, low, high, young)
+        return Scored(score, rate, rarity, contributions, value, low, high, residual, young)

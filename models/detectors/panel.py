@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.anomaly import LAYERS, Anomaly, Contribution
+from models.anomaly import LAYERS, Anomaly, Contribution, Drift
 from models.combine import cauchy_combination
 from models.detectors.cancels import CANCELS
 from models.detectors.depth import DEPTH
+from models.detectors.drifts import EVERY, SLOW, PanelDrifts
 from models.detectors.family import Family, FamilyDetector, Scored
 from models.detectors.kinds import LOOK_BACK, Rows, kind_of
 from models.detectors.leverage import LEVERAGE
@@ -21,6 +22,7 @@ from models.detectors.prices import PRICES
 from models.detectors.sentences import sentence
 from models.detectors.variants import STANDARD, VARIANTS
 from models.ranking import sort_key
+from models.second_opinion import SecondOpinion
 
 FAMILIES: Final = (CANCELS, DEPTH, LEVERAGE, PRICES)
 STATED: Final = 0.01
@@ -28,6 +30,8 @@ STATED: Final = 0.01
 STEP_NS: Final = 1_000_000_000
 LEAST_MEMORY: Final = 240
 """Windows of the shortest half-life: rows of an hour must not be forgotten after one."""
+MOST_DRIFTS: Final = 1000
+"""Drifts that are kept until somebody asks."""
 _PRICES: Final = ("mid_usd", "last_usd", "mark_usd", "index_usd")
 
 
@@ -59,7 +63,12 @@ class Panel:
         self._market = [
             [FamilyDetector(self._paced(family), 1, COLUMNS, length) for length in family.lengths] for family in MARKET
         ]
+        self._drifts = PanelDrifts(
+            self.symbols, tuple((family.name, tuple(one.name for one in family.features)) for family in FAMILIES)
+        )
+        self._opinions = [SecondOpinion(len(family.features), seed) for seed, family in enumerate(FAMILIES)]
         # What the rules of kinds look back on.
+        self._drifted: list[Drift] = []
         self._recent = np.empty((0, len(self.symbols), len(self.metric_names)))
 
     def _paced(self, family: Family) -> Family:
@@ -87,10 +96,25 @@ class Panel:
             raise ValueError(f"window index {index[at]} does not rise above {before[at]}: give each window once, in order")
         self._last_index = int(index[-1])
         block = self._heard_of(block)
+        # Looks at drifts fall behind fixed windows, so that how the windows were cut into blocks changes nothing.
+        ends = [w + 1 for w in np.flatnonzero(index % EVERY == 0).tolist() if w + 1 < len(index)]
+        found: list[Anomaly] = []
+        for part, rows in zip(np.split(index, ends), np.split(block, ends), strict=True):
+            found += self._part(part, rows)
+        return found
+
+    def take_drifts(self) -> list[Drift]:
+        """What has drifted in the windows since this was last asked, at most `MOST_DRIFTS`, the newest."""
+        found, self._drifted = self._drifted[-MOST_DRIFTS:], []
+        return found
+
+    def _part(self, index: NDArray[np.int64], block: NDArray[np.float64]) -> list[Anomaly]:
         rows = np.concatenate([self._recent, block])
         found: list[Anomaly] = []
-        for detectors in self._detectors:
+        looks: list[Scored] = []
+        for detectors, opinion in zip(self._detectors, self._opinions, strict=True):
             scored = [detector.process(index, block) for detector in detectors]
+            looks.append(scored[1])
             rates = np.stack([one.rate for one in scored])
             combined = cauchy_combination(rates, axis=0)
             for w, s in np.argwhere(combined <= STATED):
@@ -101,10 +125,37 @@ class Panel:
                 kind, notes = kind_of(line.family, line.contributions, seen)
                 if scored[length].young[w, s]:
                     notes = (*notes, "a new symbol: judged by what is usual for the others")
-                found.append(msgspec.structs.replace(line, symbol=self.symbols[s], kind=kind, notes=notes))
+                told = {"symbol": self.symbols[s], "kind": kind, "notes": notes}
+                found.append(msgspec.structs.replace(line, **told, second_opinion=opinion.rank(scored[length].residual[w, s])))
         found.extend(self._of_market(index, block))
         self._recent = rows[-LOOK_BACK:].copy()
+        if index[-1] % EVERY == 0:
+            self._look(int(index[-1]), looks, block[-1])
         return sorted(found, key=lambda anomaly: (anomaly.window_end_ns, sort_key(anomaly)))
+
+    def _look(self, index: int, looks: list[Scored], values: NDArray[np.float64]) -> None:
+        """Drifts of each family's windows of ten rows that end here, adopted where a level is; and what the trees learn."""
+        for opinion, look in zip(self._opinions, looks, strict=True):
+            opinion.learn(look.residual[-1])
+        known = [self._at.get(metric) for _, metric in SLOW.values()]
+        slow = [np.full(len(values), np.nan) if column is None else values[:, column] for column in known]
+        drifted = self._drifts.process(
+            index * self._step_ns,
+            np.concatenate([look.residual[-1] for look in looks], axis=1),
+            np.stack([look.score[-1] for look in looks], axis=1),
+            np.stack(slow, axis=1),
+        )
+        for drift, place in drifted:
+            self._drifted.append(drift)
+            if place < 0:
+                continue
+            for detectors, family in zip(self._detectors, FAMILIES, strict=True):
+                if place < len(family.features):
+                    for detector in detectors:
+                        detector.forget(self.symbols.index(drift.symbol), place)
+                    break
+                place -= len(family.features)
+        self._drifted = self._drifted[-MOST_DRIFTS:]
 
     def _of_market(self, index: NDArray[np.int64], block: NDArray[np.float64]) -> list[Anomaly]:
         """What all symbols do together: one line for each symbol that is there, of the family that says most."""

@@ -6,8 +6,8 @@ all keys of one commit lie in one slot of a Redis Cluster.
 Streams (entries have explicit ids, `position.py` says which):
 
 metrics      from feed: v, first, last, prev, phase, rows (Arrow IPC), counters (JSON), closed_wall_ns
-anomalies    from score, one entry a blob: v, prev, items (JSON list), challenger (the same of a variant in shadow, if there is
-             one: passed on by rank), the metrics entry's closed_wall_ns passed on
+anomalies    from score, one entry a blob: v, prev, items (JSON list), challenger (the same of a variant in shadow) and drifts
+             (JSON list), if there are any, which rank passes on, the metrics entry's closed_wall_ns passed on
 verdicts     from guard, one entry a blob: v, prev, items (JSON list)
 audit        from guard, one entry a record: record (a canonical JSON line)
 ranked       from rank, one entry a blob: v, prev, items (JSON list of final anomaly lines), events (JSON list of the events

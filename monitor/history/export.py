@@ -42,6 +42,7 @@ RESULT_FILES: Final = (
     "anomalies.jsonl",
     "events.jsonl",
     "challenger.jsonl",
+    "drifts.jsonl",
     "verdicts.jsonl",
     "audit.jsonl",
     "labels.jsonl",
@@ -49,7 +50,7 @@ RESULT_FILES: Final = (
 )
 """Everything a run writes into its folder. Files of other names there are left alone."""
 
-_SPOOLED: Final = ("metrics", "anomalies", "events", "challenger", "verdicts", "audit")
+_SPOOLED: Final = ("metrics", "anomalies", "events", "challenger", "drifts", "verdicts", "audit")
 
 READER: Final = "export"
 """The exporter's name among the readers that feed waits for."""
@@ -118,7 +119,7 @@ class Exporter:
         self._spool = {name: (spool / name).open("w+b") for name in _SPOOLED}
         self._at = dict.fromkeys((keys.metrics, keys.ranked, keys.verdicts, keys.audit), START)
         self._ended: set[str] = set()
-        self._counts = {"anomalies": 0, "events": 0, "alerts": 0, "challenger": 0, "verdicts": 0, "audit": 0}
+        self._counts = {"anomalies": 0, "events": 0, "alerts": 0, "challenger": 0, "drifts": 0, "verdicts": 0, "audit": 0}
         self._last_record: bytes = b""
         self._live: dict[Position, int] = {}  # windows of the blobs whose ranking is still to come
         self._lags_ns: list[int] = []  # from a window's close (at full speed: its publication) to its ranked anomalies
@@ -187,6 +188,8 @@ class Exporter:
             self._spool["events"].write(bytes(event) + b"\n")
         for line in _raw_items.decode(entry.fields.get(b"challenger", b"[]")):
             self._line("challenger", bytes(line))
+        for line in _raw_items.decode(entry.fields.get(b"drifts", b"[]")):
+            self._line("drifts", bytes(line))
         lag_ns = int(entry.fields[b"done_wall_ns"]) - int(entry.fields[b"closed_wall_ns"])
         self._lags_ns += [lag_ns] * self._live.pop(entry.position, 0)
 
@@ -232,6 +235,8 @@ class Exporter:
                 files[name] = self._write_file(name, partial(_write_rows, longer(rows, length)))
         if self._counts["challenger"]:
             files["challenger.jsonl"] = self._write_file("challenger.jsonl", partial(self._write_lines, "challenger"))
+        if self._counts["drifts"]:
+            files["drifts.jsonl"] = self._write_file("drifts.jsonl", partial(self._copy, "drifts"))
         labels = self._closing.get("labels")
         if labels is not None:
             lines = b"".join(_canonical(label) + b"\n" for label in labels)

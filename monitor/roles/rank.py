@@ -62,8 +62,9 @@ def main(role: Role) -> None:
                 lines, events = correlator.assign(found)
                 fields["items"] = items_json(lines)
                 fields["events"] = items_json(events)
-                if b"challenger" in anomalies.fields:
-                    fields["challenger"] = anomalies.fields[b"challenger"]
+                for passed in ("challenger", "drifts"):
+                    if passed.encode() in anomalies.fields:
+                        fields[passed] = anomalies.fields[passed.encode()]
                 fields["verdicts"] = judgement.fields[b"items"]
                 fields["closed_wall_ns"] = anomalies.fields[b"closed_wall_ns"]
                 fields["done_wall_ns"] = time.time_ns()

@@ -40,6 +40,9 @@ class Scorer:
         found.sort(key=lambda line: (line.window_end_ns, sort_key(line)))
         items = self._evidence.explain(found, blob, blob.phase)
         fields: dict[str, Value] = {"v": SCHEMA_VERSION, "items": items_json(items)}
+        drifts = self._panel.take_drifts()
+        if drifts:
+            fields["drifts"] = items_json(drifts)
         if self._challenger is not None:
             fields["challenger"] = items_json(self._challenger.process(blob.window_index, blob.values))
         return [Output(self._keys.anomalies, blob.position, fields)], []

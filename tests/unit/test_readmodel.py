@@ -86,7 +86,7 @@ def rows_of(made: ReadModel) -> list[dict[str, Any]]:
 
 def test_an_event_shows_its_strongest_line_and_its_whole_span() -> None:
     made = model(100)
-    made.ranked(103, [line(101, 1e-3, 5), line(102, 1e-6, 30), line(103, 1e-4, 9)], (), 0.0, now=0)
+    made.ranked(103, [line(101, 1e-3, 5), line(102, 1e-6, 30), line(103, 1e-4, 9)], (), (), 0.0, now=0)
     (shown,) = rows_of(made)
     assert (shown["far"], shown["score"], shown["end_ms"]) == (1e-6, 30, 102_000)
     assert (shown["first_ms"], shown["last_ms"], shown["windows"]) == (100_000, 103_000, 3)
@@ -97,7 +97,7 @@ def test_order_is_that_of_the_models() -> None:
     lines = [
         line(100 + n, rate, score, event=f"e{n}") for n, (rate, score) in enumerate([(1e-3, 9), (1e-5, 1), (1e-5, 2), (0.0, 0)])
     ]
-    made.ranked(104, lines, (), 0.0, now=0)
+    made.ranked(104, lines, (), (), 0.0, now=0)
     as_models = sorted(
         (
             Anomaly(
@@ -115,7 +115,7 @@ def test_the_contributions_sent_add_up_to_the_score() -> None:
     weights = [5.0, 4.0, 3.0, 2.0, 1.0, 0.5, 0.25, -0.5, -6.0]
     parts = [line(1)["contributions"][0] | {"feature": f"f{n}", "contribution": w} for n, w in enumerate(weights)]
     made = model(100)
-    made.ranked(101, [line(101, score=math.fsum(weights), contributions=parts)], (), 0.0, now=0)
+    made.ranked(101, [line(101, score=math.fsum(weights), contributions=parts)], (), (), 0.0, now=0)
     (shown,) = rows_of(made)
     sent = [part["contribution"] for part in shown["contributions"]]
     assert len(sent) == CONTRIBUTIONS_SHOWN
@@ -127,11 +127,11 @@ def test_the_contributions_sent_add_up_to_the_score() -> None:
 
 def test_many_events_are_bounded_and_the_best_and_the_newest_stay() -> None:
     made = model(1)
-    made.ranked(2, [line(2, 1e-12, event="best"), line(2, 9e-3, event="old and weak")], (), 0.0, now=0)
+    made.ranked(2, [line(2, 1e-12, event="best"), line(2, 9e-3, event="old and weak")], (), (), 0.0, now=0)
     for n in range(2 * EVENTS_KEPT):
-        made.ranked(3000 + n, [line(3000 + n, 1e-3 / (n + 1), event=f"e{n}")], (), 0.0, now=0)
+        made.ranked(3000 + n, [line(3000 + n, 1e-3 / (n + 1), event=f"e{n}")], (), (), 0.0, now=0)
     made.metrics([row(4000)], NO_FAULTS, None, now=0)
-    made.ranked(4000, [line(4000, 5e-3, event="newest")], (), 0.0, now=0)
+    made.ranked(4000, [line(4000, 5e-3, event="newest")], (), (), 0.0, now=0)
     ids = {shown["id"] for shown in rows_of(made)}
     assert len(ids) <= EVENTS_KEPT
     assert {"best", "newest"} <= ids
@@ -145,7 +145,7 @@ def test_a_client_that_applies_deltas_holds_the_snapshot() -> None:
     seq = start["seq"]
     for n in range(2 * EVENTS_KEPT):
         made.metrics([row(101 + n)], NO_FAULTS, None, now=0)
-        made.ranked(101 + n, [line(101 + n, 1e-4 / (1 + n % 7), event=f"e{n // 2}")], (), 0.0, now=0)
+        made.ranked(101 + n, [line(101 + n, 1e-4 / (1 + n % 7), event=f"e{n // 2}")], (), (), 0.0, now=0)
         if n % 3 == 0:
             made.judge(float(n), None)
             frame = made.take_delta()
@@ -178,7 +178,7 @@ def test_a_backlog_is_not_sent_point_by_point() -> None:
 
 def test_heat_is_the_strongest_of_a_cell_and_old_cells_go() -> None:
     made = model(100)
-    made.ranked(103, [line(101, 1e-4), line(102, 1e-7), line(103, 1e-3, family="depth", event="d")], (), 0.0, now=0)
+    made.ranked(103, [line(101, 1e-4), line(102, 1e-7), line(103, 1e-3, family="depth", event="d")], (), (), 0.0, now=0)
     (cells,) = {tuple(map(tuple, [cell[1:] for cell in made.snapshot()["delta"]["heat"]]))}
     assert set(cells) == {("BTC-PERP", "cancels", 7.0), ("BTC-PERP", "depth", 3.0)}
     made.metrics([row(103 + 601 + BUCKET_MS // 1000)], NO_FAULTS, None, now=0)
@@ -381,3 +381,35 @@ def test_text_can_be_read(palette: dict[str, str], ground: str) -> None:
     for name in TEXT_COLOURS:
         a, b = sorted((luminance(palette[name]), luminance(palette[ground])))
         assert (b + 0.05) / (a + 0.05) >= 4.5, f"{name} on {ground}"
+
+
+def test_a_row_shows_what_became_of_its_event_and_the_foot_what_was_stated():
+    made = model()
+    lines = [line(101, 1e-8, 30, event="e"), line(102, 5e-3, 3, event="e")]
+    member = {
+        "family": "cancels",
+        "symbol": "BTC-PERP",
+        "account": None,
+        "kind": "storm",
+        "lag_ms": 0,
+        "false_alarm_rate": 1e-8,
+    }
+    event = {
+        "event": "e", "members": [member, {**member, "family": "depth", "symbol": "<b>", "account": 7, "lag_ms": 3000}],
+        "unlisted_members": 2, "account": 7, "alert": True, "alert_number": 3, "over_budget": True, "false_alarm_rate": 4e-7,
+        "alert_rate": 1e-4, "last_ns": 102 * 10**9,
+    }  # fmt: skip
+    drift = {"window_end_ns": 102 * 10**9, "symbol": "BTC-PERP", "says": "the level of depth fell"}
+    made.ranked(102, lines, [event, {**event, "event": "nobody's"}], [drift], 0.0, now=0)
+    row = rows_of(made)[0]
+    assert row["alert"] == "alert 3 of the day, over the budget"
+    assert [(one["text"], one["after_s"]) for one in row["members"]] == [("cancels storm", 0.0), ("depth storm", 3.0)]
+    assert row["members"][1]["symbol"] == clean_symbol("<b>")
+    assert (row["members"][1]["account"], row["more_members"], row["shared"]) == ("7", 2, "7")
+    odds = made.snapshot()["delta"]["odds"]
+    assert odds["alerts"] == 1
+    assert [seen for _, _, seen in odds["rates"]] == [2, 1, 1]
+    assert odds["drifts"][0]["text"] == "the level of depth fell"
+    # A later line keeps what is known of the event.
+    made.ranked(103, [line(103, 4e-3, 3, event="e")], (), (), 0.0, now=0)
+    assert rows_of(made)[0]["alert"] == row["alert"]

@@ -1,16 +1,16 @@
-"""`perpwatch history`: a lasting store of what runs left behind, and questions to it in SQL."""
+"""`perpwatch history`: a lasting store of what runs left behind, questions to it in SQL, and the orders behind an anomaly."""
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from monitor.launch import Wrong
+from monitor.launch import Wrong, prepare
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _WIDEST: Final = 200
 """Rows that are printed at most as a table; --json prints all."""
+_FIRST: Final = 20
+"""Rows of each table of evidence that are printed."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAYS: Final = {"d": 1, "w": 7}
 _FOLDER: Final = click.Path(path_type=Path, file_okay=False)
 
@@ -170,6 +173,67 @@ def query(sql: str, folders: tuple[Path, ...], as_json: bool) -> None:
             click.echo(json.dumps(row, default=str))
         return
     _print(found)
+
+
+@history.command("evidence")
+@click.argument("recording", type=click.Path(path_type=Path), metavar="RECORDING")
+@click.argument("what", nargs=-1, required=True, metavar="EVENT | SYMBOL START END")
+@click.option(
+    "--run", "runs", multiple=True, type=_FOLDER, metavar="DIR", help="Results of a run, or a store, that hold EVENT."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with all rows instead of tables of the first.")
+def fetch_evidence(recording: Path, what: tuple[str, ...], runs: tuple[Path, ...], as_json: bool) -> None:
+    """Fetches the orders behind an anomaly: accounts, price levels and order ids.
+
+    RECORDING is what has the events: a file that perpwatch convert wrote, a folder that demo --journal kept, or a recording
+    order by order. EVENT is the `event` of an anomaly's lines in --run DIR; START and END are UTC, as nanoseconds or as
+    2026-01-01T00:30:00.
+    """
+    if len(what) not in (1, 3):
+        raise Wrong(f"{' '.join(what)}: give one EVENT with --run DIR, or SYMBOL START END")
+    if len(what) == 1 and not runs:
+        raise Wrong(f"{what[0]}: whose event is that? give --run DIR, or SYMBOL START END instead")
+    prepare()
+    from monitor.incidents.orders import OrdersError, Stretch, fetch, stretch_of
+    from monitor.sources import SourceError
+
+    try:
+        stretch = stretch_of(runs, what[0]) if len(what) == 1 else Stretch(what[0], _moment(what[1]), _moment(what[2]))
+        found = fetch(recording, stretch)
+    except (OrdersError, SourceError) as error:
+        raise Wrong(str(error)) from error
+    if as_json:
+        rows = {name: table.to_dicts() for name, table in found._asdict().items()}
+        click.echo(json.dumps({**stretch._asdict(), **rows}))
+        return
+    for name, table in found._asdict().items():
+        click.echo(f"{stretch.symbol}, {name}: {len(table):,}" + (f", the first {_FIRST}" if len(table) > _FIRST else ""))
+        _print(_readable(table.head(_FIRST)))
+
+
+def _readable(table: pl.DataFrame) -> pl.DataFrame:
+    """Ids as they are, and when an order came as a time of day; how long it lived says when it went."""
+    import polars as pl
+
+    ids = [name for name in ("account", "order_id") if name in table.columns]
+    table = table.with_columns(pl.col(ids).cast(pl.String))
+    if "added_ns" not in table.columns:
+        return table
+    came = pl.from_epoch("added_ns", "ns").dt.strftime("%H:%M:%S%.3f")
+    short = {"added_lots": "added", "cancelled_lots": "cancelled", "added_ns": "came_utc"}
+    return table.with_columns(came.alias("added_ns")).rename(short).drop("cancelled_ns")
+
+
+def _moment(text: str) -> int:
+    """UTC nanoseconds of a number or of an ISO time."""
+    if re.fullmatch(r"[0-9]{1,19}", text):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Wrong(f"{text!r}: give UTC nanoseconds, or a time such as 2026-01-01T00:30:00") from None
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
 
 
 def _print(found: pl.DataFrame) -> None:

@@ -220,7 +220,7 @@ def _readable(table: pl.DataFrame) -> pl.DataFrame:
     if "added_ns" not in table.columns:
         return table
     came = pl.from_epoch("added_ns", "ns").dt.strftime("%H:%M:%S%.3f")
-    short = {"added_lots": "added", "cancelled_lots": "cancelled", "added_ns": "came_utc"}
+    short = {"added_lots": "added", "cancelled_lots": "gone", "added_ns": "came_utc"}
     return table.with_columns(came.alias("added_ns")).rename(short).drop("cancelled_ns")
 
 

@@ -35,8 +35,10 @@ NEW_ROWS: Final = 8
 """Rows that an account needs before it has a past."""
 NEW_NOTE: Final = "New account: judged by what is usual for all."
 NEW, OCCASIONAL, STEADY = range(3)
-MOST_ACCOUNTS: Final = 16_384
-"""Accounts remembered; those not seen for longest make room."""
+MOST_ACCOUNTS: Final = 8_192
+"""Accounts remembered; those not seen for longest make room. A snapshot holds them all: five megabytes."""
+DELAY_SPANS: Final = 30
+"""Spans before a score counts as usual: as long as the symbols' detectors wait (`models.detectors.tail`), in spans of ten."""
 STEADY_FROM, OCCASIONAL_FROM = 0.6, 0.4
 """Share of the last spans in which an account acted from which it is steady, and below which it is occasional again."""
 MEMORY: Final = 0.95
@@ -205,7 +207,7 @@ class _Detector:
         self._columns = {name: c for c, name in enumerate(columns)}
         self._floor = np.full(len(family.features), FLOOR)
         self._state = new_pooled(MOST_ACCOUNTS, 3, len(family.features))
-        self._tail = Tail(MOST_ACCOUNTS, 1)
+        self._tail = Tail(MOST_ACCOUNTS, 1, DELAY_SPANS)
         self._slots: dict[int, int] = {}
         self._free = list(range(MOST_ACCOUNTS - 1, -1, -1))
         self._last = np.full(MOST_ACCOUNTS, NEVER, np.int64)

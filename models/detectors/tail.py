@@ -55,7 +55,7 @@ START, WEIGHT, SHAPE, TOTAL = range(4)
 class Tail:
     """Histogram of log S (the scores of 0 in its first bin) and the tail fitted to it."""
 
-    def __init__(self, symbols: int, length: int) -> None:
+    def __init__(self, symbols: int, length: int, delay: int = DELAY) -> None:
         self.run = max(RUN, 2 * length)
         self.counts = np.zeros(SCORE_BINS)
         self.survival = np.ones(SCORE_BINS + 1)
@@ -68,7 +68,7 @@ class Tail:
         """How many clusters of scores above the 95% quantile there were, and how many such scores."""
         self.last_high = np.full(symbols, -self.run - 1, np.int64)
         self.clock = np.zeros(1, np.int64)
-        self.waiting = np.full((DELAY, symbols), np.nan)
+        self.waiting = np.full((delay, symbols), np.nan)
         """The last scores, which do not count yet, by the clock modulo their number."""
 
     def process(self, score: Floats) -> tuple[Floats, Floats]:

@@ -30,8 +30,8 @@ MEASURES: Final[dict[str, str]] = {
     "position_lots": "size of the position at the window's end; all: open interest (one side)",
     "reduced_lots": "lots of the position at the window's start that are gone at its end",
     "exposure_usd": (
-        "leverage-weighted exposure added: new lots' value × the account's leverage, and its old lots' value × what"
-        " withdrawals of the window, less deposits, added to that leverage"
+        "leverage-weighted exposure added: value of new lots, but those assigned outside the book, × the account's leverage,"
+        " and its old lots' value × what withdrawals of the window, less deposits, added to that leverage"
     ),
     "withdrawn_usd": "withdrawals of an account with a position here, less its deposits",
 }
@@ -73,6 +73,7 @@ ACCOUNT_FLOW_DTYPE: Final = np.dtype(
         ("taken_lots", "<i8"),
         ("near_cancelled_lots", "<i8"),
         ("forced_lots", "<i8"),
+        ("assigned_lots", "<i8"),
         ("filled_ns", "<i8", (2,)),
         ("refused_ns", "<i8"),
     ]
@@ -109,6 +110,7 @@ def acting(symbol: Any, account_flow: Any, active: Any, account: int, window: in
         record["taken_lots"] = 0
         record["near_cancelled_lots"] = 0
         record["forced_lots"] = 0
+        record["assigned_lots"] = 0
         active[symbol["active"]] = account
         symbol["active"] += 1
     return record

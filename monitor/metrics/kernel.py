@@ -339,6 +339,8 @@ def _close(
                 money,
                 lot_usd[s],
                 s,
+                account_flow[s],
+                window,
                 span,
                 out,
                 top.accounts[row, s],
@@ -443,6 +445,10 @@ def _apply(
                 loser["forced_lots"] += event["qty"]
         if rules["accounts"]:
             _take_over(time, event, symbol, positions[s], holders[s], cash_micro)
+            for account in (event["account"], event["contra_account"]):
+                if not late and 0 <= account < len(cash_micro):
+                    taker = actors.acting(symbol, account_flow[s], active[s], account, time["window"])
+                    taker["assigned_lots"] += event["qty"]
     else:
         counts = not late and not event["flags"] & _SNAPSHOT
         if counts and kind in (_ADD, _CANCEL, _TRADE, _LEVEL, _REJECT):

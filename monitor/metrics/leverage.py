@@ -112,6 +112,8 @@ def close_accounts(
     money: Any,
     lot_usd: float,
     s: int,
+    account_flow: Any,
+    window: int,
     span: Any,
     out: Any,
     accounts: Any,
@@ -161,9 +163,12 @@ def close_accounts(
         if lots >= amounts[actors.POSITION, actors.TOP - 1]:
             actors.offer(accounts, amounts, whole, actors.POSITION, a, float(lots))
         if grown > 0 or money[a]["withdrawals"] > 0:
-            added = grown * abs(leverage[a]) + (lots - grown) * (abs(leverage[a]) - eased[a])
+            # What the venue assigned, as to its fund in a takeover, is nobody's doing.
+            record = account_flow[a]
+            own = max(grown - record["assigned_lots"], 0) if record["window"] == window else grown
+            added = own * abs(leverage[a]) + (lots - grown) * (abs(leverage[a]) - eased[a])
             actors.offer(accounts, amounts, whole, actors.EXPOSURE, a, added * lot_usd)
-            account_rows.add_exposure(span, s, a, grown * lot_usd, added * lot_usd)
+            account_rows.add_exposure(span, s, a, own * lot_usd, added * lot_usd)
         weighted += abs(leverage[a]) * lots
         new_lots += grown
         new_weighted += abs(leverage[a]) * grown

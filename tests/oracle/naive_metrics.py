@@ -71,6 +71,7 @@ class Symbol:
         self.lives = []
         self.cancel_times = []
         self.did = {measure: Counter() for measure in MEASURES}
+        self.assigned = Counter()
         self.stretches = []
         self.samples = []
         self.returns = []
@@ -384,6 +385,7 @@ class NaiveMetrics:
         lots = event["qty"] if event["side"] == 0 else -event["qty"]
         for account, sign in ((event["account"], 1), (event["contra_account"], -1)):
             if 0 <= account < self.accounts:
+                symbol.assigned[account] += 0 if late else event["qty"]
                 symbol.touched_accounts.add(account)
                 self.positions[s][account] += sign * lots
                 self.cash[account] -= sign * event["leaves"]
@@ -560,7 +562,8 @@ class NaiveMetrics:
             if now:
                 notional, now_x = self.notional[a], leverage.get(a, (0.0, False))[0]
                 eased = self.ratio(notional, self.equity[a] + withdrawn)
-                symbol.did["exposure_usd"][a] = ((abs(now) - kept) * now_x + kept * (now_x - eased)) * value
+                own = max(abs(now) - kept - symbol.assigned[a], 0)
+                symbol.did["exposure_usd"][a] = (own * now_x + kept * (now_x - eased)) * value
 
     @staticmethod
     def ratio(notional, equity):

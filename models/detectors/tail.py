@@ -37,6 +37,8 @@ REFRESH: Final = 20
 """Windows between two fits."""
 FADE: Final = 0.5 ** (REFRESH / 86_400.0)
 """What a fit leaves of the counts: scores are forgotten by half in a day of seconds."""
+LEAST_RATE: Final = 1e-12
+"""Nothing is rarer: what a tail says beyond that has no evidence of any kind behind it."""
 RUN: Final = 10
 """Windows without a high score of the symbol that end a cluster; at least twice as many as a window has rows."""
 DELAY: Final = 300
@@ -150,7 +152,7 @@ def _rate(score: float, above: float, pieces: Floats) -> float:
     rate = weight * (1.0 + (log_score - start) / total) ** -shape
     if piece == 0:
         rate = max(rate, pieces[1, WEIGHT])
-    return float(rate)
+    return float(max(rate, LEAST_RATE))
 
 
 @njit(cache=True)

@@ -56,10 +56,11 @@ def on_lag(data: Any, lag_ns: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def on_state(data: Any, state: int, now_ns: int) -> None:
-    """The venue puts the symbol into a `SymbolState`."""
+def on_state(data: Any, state: int, now_ns: int, start_ns: int) -> None:
+    """The venue puts the symbol into a `SymbolState`, in the window that began at `start_ns`."""
     if data["closed"]:
-        data["closed_ns"] += now_ns - data["closed_from_ns"]
+        # Windows that were left out in between are nobody's.
+        data["closed_ns"] += now_ns - max(data["closed_from_ns"], start_ns)
     data["closed"] = state != _OPEN
     data["closed_from_ns"] = now_ns
 
@@ -71,7 +72,6 @@ def close(data: Any, end_ns: int, step_ns: int, out: Any) -> None:
     out[_LATE] = data["late"]
     out[_GAPS] = data["gaps"]
     if data["closed"]:
-        # Windows that were left out in between are nobody's.
         data["closed_ns"] += end_ns - max(data["closed_from_ns"], end_ns - step_ns)
         data["closed_from_ns"] = end_ns
     out[_CLOSED] = data["closed_ns"] / 1e6

@@ -432,7 +432,7 @@ def _apply(
     if kind == _GAP:
         symbol["data"]["gaps"] += 1
     elif kind == _STATE:
-        data.on_state(symbol["data"], event["code"], now_ns)
+        data.on_state(symbol["data"], event["code"], now_ns, (time["window"] - 1) * rules["step_ns"])
     elif kind == _REFERENCE and event["code"] == _FEED_LAG:
         data.on_lag(symbol["data"], event["price"])
     elif kind == _REFERENCE:

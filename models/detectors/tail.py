@@ -13,8 +13,8 @@ measured and T their summed excess, the censored ones' included, the rate of an 
 
 (the predictive law of an exponential under a Gamma(a, b) prior of its rate; Gelman et al., Bayesian Data Analysis, 2.6). What
 makes a window unusual lasts for a while, and windows of several rows overlap, so that high scores come in clusters: evidence
-is counted in clusters, not in scores (the runs estimator of the extremal index; Coles, Statistical Modeling of Extreme Values,
-5.4).
+is counted in clusters rather than in scores (the runs estimator of the extremal index; Coles, Statistical Modeling of Extreme
+Values, 5.4), but for a part (`TELLING`).
 """
 
 from __future__ import annotations
@@ -40,14 +40,18 @@ FADE: Final = 0.5 ** (REFRESH / 86_400.0)
 LEAST_RATE: Final = 1e-12
 """Nothing is rarer: what a tail says beyond that has no evidence of any kind behind it."""
 RUN: Final = 10
-"""Windows without a high score of the symbol that end a cluster; at least twice as many as a window has rows."""
+"""Windows without a high score of the symbol that end a cluster; at least as many as a window has rows."""
 DELAY: Final = 300
 """Windows before a score counts: what is going on must not become the measure of itself."""
 SETTLED: Final = 1000.0
 """Independent scores from which on they are so delayed. Before, scales are still being learnt, and old scores mislead more."""
+TELLING: Final = 0.85
+"""Power of the share of independent scores with which scores count as evidence."""
 PRIOR_CLUSTERS, PRIOR_HIGH = 1.0, 10.0
 QUANTILES: Final = (0.95, 0.98, 0.995)
 PRIOR_COUNT: Final = 3.0
+LIGHTER: Final = -0.125
+"""Power of the window's length by which the prior's scale falls: what is added up over many rows has fewer surprises."""
 PRIOR_SCALE: Final = 0.6
 """Log S falls by an e-fold of its tail in 0.5 (squares of Gaussians) to 0.7 (recorded order flow)."""
 
@@ -58,7 +62,8 @@ class Tail:
     """Histogram of log S (the scores of 0 in its first bin) and the tail fitted to it."""
 
     def __init__(self, symbols: int, length: int, delay: int = DELAY) -> None:
-        self.run = max(RUN, 2 * length)
+        self._prior_scale = PRIOR_SCALE * length**LIGHTER
+        self.run = max(RUN, length)
         self.counts = np.zeros(SCORE_BINS)
         self.survival = np.ones(SCORE_BINS + 1)
         """Share of the scores at or above each bin's lower edge, as of the last fit."""
@@ -90,6 +95,7 @@ class Tail:
             self.clock,
             self.waiting,
             self.run,
+            self._prior_scale,
             rate,
             rarity,
         )
@@ -105,7 +111,7 @@ def _position(score: float) -> float:
 
 
 @njit(cache=True)
-def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats, clusters: Floats) -> None:
+def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats, clusters: Floats, prior_scale: float) -> None:
     total = 0.0
     for i in range(SCORE_BINS - 1, -1, -1):
         counts[i] *= FADE
@@ -120,10 +126,12 @@ def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats, c
     evidence[0] = independent * total if independent * total >= FEWEST_INDEPENDENT else 0.0
     for i in range(SCORE_BINS):
         survival[i] /= total
-    scale = PRIOR_SCALE
+    scale = prior_scale
     first = 1
     while first < SCORE_BINS - 2 and survival[first] > 1.0 - QUANTILES[0]:
         first += 1
+    # Scores of one cluster are not copies of one another: each says a little more of how the tail falls.
+    telling = independent**TELLING
     for piece in range(2):
         last = first + 1
         while last < SCORE_BINS - 1 + piece and survival[last] > 1.0 - QUANTILES[piece + 1]:
@@ -135,8 +143,8 @@ def _refit(counts: Floats, survival: Floats, pieces: Floats, evidence: Floats, c
             excess += counts[i] * (i - first + 0.5) * LOG_SCORE_WIDTH
         pieces[piece, START] = LOG_SCORE_LOW + first * LOG_SCORE_WIDTH
         pieces[piece, WEIGHT] = (survival[first] * total + 1.0) / (total + 1.0)
-        pieces[piece, SHAPE] = PRIOR_COUNT + measured * independent
-        pieces[piece, TOTAL] = PRIOR_COUNT * scale + excess * independent
+        pieces[piece, SHAPE] = PRIOR_COUNT + measured * telling
+        pieces[piece, TOTAL] = PRIOR_COUNT * scale + excess * telling
         scale = pieces[piece, TOTAL] / pieces[piece, SHAPE]
         first = last
 
@@ -167,13 +175,14 @@ def _process(
     clock: NDArray[np.int64],
     waiting: Floats,
     run: int,
+    prior_scale: float,
     rate: Floats,
     rarity: Floats,
 ) -> None:
     windows, symbols = score.shape
     for w in range(windows):
         if clock[0] % REFRESH == 0:
-            _refit(counts, survival, pieces, evidence, clusters)
+            _refit(counts, survival, pieces, evidence, clusters, prior_scale)
         place = clock[0] % len(waiting)
         clock[0] += 1
         for s in range(symbols):

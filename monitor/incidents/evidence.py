@@ -141,6 +141,10 @@ class Evidence:
         # Accounts move their positions one at a time: what a leverage line is about may have been done before its windows.
         if isinstance(anomaly.account, int):
             return _share_of(anomaly.account, own, symbol, (*measures, *_OF_FAMILY.get(anomaly.family, ())))
+        if measures == _OF_FAMILY["depth"]:
+            # A book is thinned by who pulls and by who takes: whoever took more lots out of it is asked first.
+            most = {measure: max(_sums(own, symbol, measure)[0].values(), default=0.0) for measure in measures}
+            measures = tuple(sorted(measures, key=lambda measure: -most[measure]))
         for seen in (all_seen,) if is_level else (own, all_seen) if anomaly.family == "leverage" else (own,):
             for measure in measures:
                 # What somebody holds is a stock: the last window's counts, not the sum over windows.
@@ -183,7 +187,8 @@ def _share_of(account: int, windows: list[Actors], symbol: int, measures: tuple[
     return (Account(account, _NAMES[measures[0]], 0.0),)
 
 
-def _largest(windows: Iterable[Actors], symbol: int, measure: int) -> tuple[Account, ...]:
+def _sums(windows: Iterable[Actors], symbol: int, measure: int) -> tuple[dict[int, float], float]:
+    """What each account did over the windows, and what all did."""
     parts: dict[int, float] = {}
     whole = 0.0
     for did in windows:
@@ -191,6 +196,11 @@ def _largest(windows: Iterable[Actors], symbol: int, measure: int) -> tuple[Acco
         for account, amount in zip(did.accounts[symbol, measure].tolist(), did.amounts[symbol, measure].tolist(), strict=True):
             if account >= 0:
                 parts[account] = parts.get(account, 0.0) + amount
+    return parts, whole
+
+
+def _largest(windows: Iterable[Actors], symbol: int, measure: int) -> tuple[Account, ...]:
+    parts, whole = _sums(windows, symbol, measure)
     if whole <= 0.0:
         return ()
     first = sorted(parts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_ACCOUNTS]

@@ -18,6 +18,9 @@ _CROWDING: Final = 0.6
 _CROWD_USD: Final = 4_000_000.0
 """What they hold together at strength 1: enough for the losses beyond their margin to bring the fund to its limit."""
 
+_CROWD_OF_INTEREST: Final = 1.2
+"""... and at least so much of the open interest there is: in a large market a small crowd brings nothing down."""
+
 _LEVERAGE: Final = (9.0, 13.0)
 
 
@@ -45,7 +48,8 @@ class Cascade(Scenario):
         self.accounts = stage.some(stage.members(k, LEVERED, RETAIL), count)
         self.sellers = stage.some(stage.members(k, FUND), 12)
         self.waiting = list(self.accounts)
-        self.each_usd = strength * _CROWD_USD / max(1, len(self.accounts))
+        crowd_usd = max(_CROWD_USD, _CROWD_OF_INTEREST * stage.open_interest_usd(k))
+        self.each_usd = strength * crowd_usd / max(1, len(self.accounts))
         ticks = (1.0 - _CROWDING) * (self.end_ns - self.start_ns) / TICK_NS
         self.fall = -strength * stage.between(0.34, 0.44) / ticks
 

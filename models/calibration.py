@@ -30,9 +30,8 @@ SPAN: Final = 4.0
 _FINE, _FINE_BINS, _COARSE_BINS = 34, 3, 25  # the tail is fitted on groups of bins: narrow ones first
 _PRIOR_SHAPE: Final = (0.15, 0.10)
 _PRIOR_SHARE: Final = (-5.0, 2.0)  # logit of the anomalies' share of the tail
-# The tail of Student data grows heavier further out than the fit sees; a young fit is unsure besides.
-_CAUTION: Final = 0.015
-_YOUNG_CAUTION: Final = 0.3
+# A young fit is unsure: its tail is taken for heavier by so much over the root of what it saw.
+_YOUNG_CAUTION: Final = 0.15
 
 
 @nb.njit(cache=True, error_model="numpy")
@@ -160,7 +159,7 @@ def refresh_tail(pool: Pool) -> None:
             stride *= 0.5
     tail[SCALE], tail[FITTED_SHAPE], tail[SHARE] = math.exp(log_scale), shape, logit
     # A negative shape has an end, beyond which the rate would be stated as 0: no row is impossible.
-    tail[SHAPE] = max(max(shape, -0.05) + _CAUTION + _YOUNG_CAUTION / math.sqrt((1.0 - _TAIL) * total), 0.0)
+    tail[SHAPE] = max(max(shape, -0.05) + _YOUNG_CAUTION / math.sqrt((1.0 - _TAIL) * total), 0.0)
 
     low, high = tail[START], tail[START] + 12.0
     for _ in range(40):

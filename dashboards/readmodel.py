@@ -380,10 +380,17 @@ def _row(key: str, symbol: str, family: str, line: Mapping[str, Any]) -> dict[st
         "rest": {"count": len(others), "sum": math.fsum(part["contribution"] for part in others)},
         "accounts": _accounts(line),
         "expected": clean(line.get("expected") or "", 160),
+        "second": _second(line.get("second_opinion")),
         "says": clean(line.get("says") or "", 400),
         "kind": clean(line.get("kind") or "", 24),
         "notes": [clean(note, 160) for note in line.get("notes") or ()][:4],
     }
+
+
+def _second(rank: Any) -> str:
+    """What half-space trees say of a line, beside what the detectors do."""
+    share = as_float(rank)
+    return "" if share is None else f"half-space trees: less usual than {100.0 * share:.1f}% of what they saw"
 
 
 def _standing(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -176,13 +176,14 @@ class Correlator:
         Raises ValueError for a line of a window that ends before one already seen.
         """
         done: list[L] = []
-        changed: dict[str, None] = {}
+        changed: dict[str, _Open] = {}
         for line in lines:
             found = self._take(line)
             done.append(msgspec.structs.replace(line, event=found.event))  # type: ignore[type-var]
+            # Those that have closed meanwhile are told too: what is told must not depend on where lines are cut.
             changed.pop(found.event, None)
-            changed[found.event] = None
-        return done, [self._told(self._open[event]) for event in changed if event in self._open]
+            changed[found.event] = found
+        return done, [self._told(event) for event in changed.values()]
 
     def _take(self, line: Line) -> _Open:
         end_ns = line.window_end_ns

@@ -99,8 +99,10 @@ perpwatch.why = (() => {
     text(id("why-sentence"), row.expected ? `${sentence} Expected: ${row.expected}.` : sentence);
     const seen = row.windows > 1 ? `, seen in ${row.windows} windows from ${utc(row.first_ms)} to ${utc(row.last_ms)}` : "";
     const event = row.alert ? ` ${row.alert[0].toUpperCase()}${row.alert.slice(1)}: the event's rate is ${row.event_far_text}.` : "";
+    const second = row.second ? ` Second opinion, ${row.second}.` : "";
+    const notes = (row.notes ?? []).slice(1).map((note) => ` ${note[0].toUpperCase()}${note.slice(1)}.`).join("");
     const shared = row.shared ? ` Account ${row.shared} is behind all of it.` : "";
-    text(id("why-odds"), `${row.window_ms / 1000} s window to ${utc(row.end_ms)} UTC${seen}. Chance in quiet times ${row.far_text}: ${row.once_in}.${event}${shared}`);
+    text(id("why-odds"), `${row.window_ms / 1000} s window to ${utc(row.end_ms)} UTC${seen}. Chance in quiet times ${row.far_text}: ${row.once_in}.${event}${shared}${second}${notes}`);
     members(row);
     const all = steps(row);
     const ends = all.flatMap((step) => [step.from, step.to]);

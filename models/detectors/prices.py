@@ -17,10 +17,9 @@ FUNDING_FLOOR_BPS: Final = 1.0
 """Funding stands at its default of 1 bp nearly half of the time, so its usual spread may be nothing."""
 
 
-def _basis(metric: str) -> Feature:
-    return Feature(
-        metric, Transform.LINEAR, (Input(metric, How.MEAN),), "bps", Side.BOTH, prior=BASIS_FLOOR_BPS, floor=BASIS_FLOOR_BPS
-    )
+def _basis(metric: str, weight: float = 1.0) -> Feature:
+    inputs, floor = (Input(metric, How.MEAN),), BASIS_FLOOR_BPS
+    return Feature(metric, Transform.LINEAR, inputs, "bps", Side.BOTH, prior=floor, floor=floor, weight=weight)
 
 
 def _age(metric: str) -> Feature:
@@ -34,7 +33,8 @@ PRICES: Final = Family(
     features=(
         _basis("mark_index_bps"),
         _basis("mark_last_bps"),
-        _basis("mid_index_bps"),
+        # The mark is made of the index: between what is traded and the index nothing of ours stands.
+        _basis("mid_index_bps", 1.5),
         _age("index_age_ms"),
         _age("mark_age_ms"),
         Feature(

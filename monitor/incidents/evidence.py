@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.anomaly import Anomaly
+from models.detectors.kinds import FAST
 from models.detectors.reads import METRICS_OF
 from monitor.incidents.expected import Calendar
 from monitor.metrics import actors
@@ -28,6 +29,9 @@ EXPECTED: Final = "expected"
 """Kind of a depth line that a known time explains."""
 
 _MOST_ACCOUNTS: Final = 3
+
+_PULLED_WINDOWS: Final = 2
+"""Windows, of the last minute, in which most was pulled near the touch."""
 
 _MOST_FEATURES: Final = 2
 _TOLD: Final = 0.2
@@ -145,6 +149,10 @@ class Evidence:
             # A book is thinned by who pulls and by who takes: whoever took more lots out of it is asked first.
             most = {measure: max(_sums(own, symbol, measure)[0].values(), default=0.0) for measure in measures}
             measures = tuple(sorted(measures, key=lambda measure: -most[measure]))
+            if measures[0] == actors.NEAR_CANCELLED and anomaly.kind == FAST:
+                # Makers move their quotes all the time; those who left did it when most was pulled.
+                pulled = sorted(all_seen, key=lambda did: -float(np.nan_to_num(did.whole[symbol, actors.NEAR_CANCELLED])))
+                return _largest(pulled[:_PULLED_WINDOWS], symbol, actors.NEAR_CANCELLED)
         for seen in (all_seen,) if is_level else (own, all_seen) if anomaly.family == "leverage" else (own,):
             for measure in measures:
                 # What somebody holds is a stock: the last window's counts, not the sum over windows.

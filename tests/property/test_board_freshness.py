@@ -77,7 +77,7 @@ def test_ok_is_only_ever_shown_on_fresh_data(states: list[dict[str, Any]], story
                 model.health({"guard": {"last_window": guard}}, now)
             model.verdicts(states)
             if turn["rank"]:
-                model.ranked(feed, [], None, now)
+                model.ranked(feed, [], [], [], None, now)
             if turn["ends"]:
                 model.end()
                 ended = True

@@ -413,3 +413,11 @@ def test_a_row_shows_what_became_of_its_event_and_the_foot_what_was_stated():
     # A later line keeps what is known of the event.
     made.ranked(103, [line(103, 4e-3, 3, event="e")], (), (), 0.0, now=0)
     assert rows_of(made)[0]["alert"] == row["alert"]
+
+
+def test_a_second_opinion_is_shown_beside_and_only_where_there_is_one():
+    made = model()
+    made.ranked(101, [line(101, event="a", second_opinion=0.9934), line(101, event="b")], (), (), 0.0, now=0)
+    assert {row["id"]: row["second"] for row in rows_of(made)} == {
+        "a": "half-space trees: less usual than 99.3% of what they saw", "b": "",
+    }  # fmt: skip

@@ -393,7 +393,8 @@ def drills(monkeypatch: pytest.MonkeyPatch) -> None:
     scenarios, run = types.ModuleType("engine.simulation.scenarios"), types.ModuleType("monitor.drills.run")
     scenarios.SCENARIOS = {"burst": _Scenario(), "other": _Scenario()}
 
-    def drills(names, seed):
+    def drills(names, seed, variant):
+        assert variant == "standard"
         yield drilled(seed=seed)
         for name in names:
             yield drilled(name, seed, labels=(label(),), lines=(line(12),))

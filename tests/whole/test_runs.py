@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -45,12 +46,15 @@ def check_contract(out):
     rows = pl.read_parquet(out / "metrics.parquet")
     assert set(METRIC_NAMES) <= set(rows.columns)
     assert summary["windows"] == rows["window_end_ns"].n_unique()
-    events = {}
-    for a in sorted(anomalies, key=lambda a: a["window_end_ns"]):
-        key = (a["symbol"], a["family"])
-        if key in events and a["window_end_ns"] - events[key][0] < 30 * SECOND:
-            assert a["event"] == events[key][1]
-        events[key] = (a["window_end_ns"], a["event"])
+    events = {event["event"]: event for event in lines(out / "events.jsonl")}
+    assert (summary["anomaly_events"], summary["alerts"]) == (len(events), sum(event["alert"] for event in events.values()))
+    said = Counter((a["event"], a["family"], a["symbol"], a["account"]) for a in anomalies)
+    told = {
+        (name, member["family"], member["symbol"], member["account"]): member["lines"]
+        for name, event in events.items()
+        for member in event["members"]
+    }
+    assert told == said, "every line is one of its event, and counted there"
     checker = Path(__file__).resolve().parents[3] / "shared" / "check_run.py"
     if checker.exists():
         done = subprocess.run([sys.executable, checker, out], capture_output=True, text=True, check=False)

@@ -59,7 +59,7 @@ def test_a_watch_goes_on_from_a_pickle():
     assert found == watched(values)
 
 
-def shifted(windows=2400, at=1800):
+def shifted(windows=1600, at=1100):
     rows = quiet_rows(windows, seed=21)
     # The book of one symbol is half as deep from here on.
     for name in ("depth_bid_5_usd", "depth_ask_5_usd"):
@@ -82,7 +82,7 @@ def test_a_book_that_stays_thin_drifts_is_adopted_and_said(drifted):
     first = depth[0]
     assert isinstance(first, Drift)
     assert first.adopted
-    assert 0 < first.window_end_ns // 10**9 - 1_700_001_800 < 400
+    assert 0 < first.window_end_ns // 10**9 - 1_700_001_100 < 400
     assert "taken for usual from now on" in first.says
     others = [one for one in drifts if one.symbol != SYMBOLS[1] and one.feature == "depth_5_usd"]
     assert len(others) <= 1
@@ -91,7 +91,7 @@ def test_a_book_that_stays_thin_drifts_is_adopted_and_said(drifted):
 
 def test_after_the_new_level_is_adopted_the_book_is_usual_again(drifted):
     _, found, _ = drifted
-    late = [a for a in found if a.symbol == SYMBOLS[1] and a.family == "depth" and a.window_end_ns > 1_700_002_300 * 10**9]
+    late = [a for a in found if a.symbol == SYMBOLS[1] and a.family == "depth" and a.window_end_ns > 1_700_001_550 * 10**9]
     assert [a for a in late if a.false_alarm_rate < 1e-4] == []
 
 

@@ -62,7 +62,7 @@ def weights() -> None:
         model = learnt()
     except RegisterError as error:
         raise Wrong(str(error)) from error
-    click.echo(f"{model.verdicts} verdicts")
+    click.echo(f"{model.verdicts} verdict{'' if model.verdicts == 1 else 's'}")
     for name, weight in model.weights.items():
         click.echo(f"{weight:+8.3f}  {name}")
 

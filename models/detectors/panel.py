@@ -11,20 +11,16 @@ from numpy.typing import NDArray
 
 from models.anomaly import LAYERS, Anomaly, Contribution, Drift
 from models.combine import cauchy_combination
-from models.detectors.cancels import CANCELS
-from models.detectors.depth import DEPTH
 from models.detectors.drifts import EVERY, SLOW, PanelDrifts
+from models.detectors.families import FAMILIES
 from models.detectors.family import Family, FamilyDetector, Scored
 from models.detectors.kinds import LOOK_BACK, Rows, kind_of
-from models.detectors.leverage import LEVERAGE
 from models.detectors.market import COLUMNS, MARKET, market_rows
-from models.detectors.prices import PRICES
 from models.detectors.sentences import sentence
 from models.detectors.variants import STANDARD, VARIANTS
 from models.ranking import sort_key
 from models.second_opinion import SecondOpinion
 
-FAMILIES: Final = (CANCELS, DEPTH, LEVERAGE, PRICES)
 STATED: Final = 0.01
 """Windows with a combined false-alarm rate above this are not anomalies."""
 STEP_NS: Final = 1_000_000_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from models.detectors.accounts import FAMILIES as ACCOUNT_FAMILIES
+from models.detectors.families import FAMILIES
 from models.detectors.market import READS
-from models.detectors.panel import FAMILIES
 
 METRICS_OF: Final[dict[tuple[str, str], tuple[str, ...]]] = (
     {

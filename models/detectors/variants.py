@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from models.detectors.family import Family
+if TYPE_CHECKING:
+    from models.detectors.family import Family
 
 
 class Variant(msgspec.Struct, frozen=True):

@@ -169,7 +169,7 @@ def test_a_promotion_is_a_persons_act_on_record():
 
 
 def test_variants_differ_in_memory_and_nothing_else():
-    from models.detectors.panel import FAMILIES
+    from models.detectors.families import FAMILIES
 
     for variant in VARIANTS.values():
         for family in FAMILIES:
